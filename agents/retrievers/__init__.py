@@ -1,0 +1,1 @@
+"""Versioned indexes and how documents get into them."""

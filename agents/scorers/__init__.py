@@ -1,0 +1,1 @@
+"""Scorers and the engine that runs them."""

@@ -1,0 +1,1 @@
+"""Event contracts: typed, versioned, JSON on the wire. Imports nothing else of ours."""

@@ -1,0 +1,19 @@
+"""`genai.contexts`: an admitted request with the passages found for it."""
+
+from schemas.common import SCHEMA_VERSION, Event, Id, Instant, Lineage, Passage, Timings, Version
+from schemas.request import GenerationRequest
+from schemas.score import Score
+
+
+class RetrievedContext(Event, frozen=True, kw_only=True):
+    """Recorded so that it can be replayed against another prompt or model."""
+
+    id: Id
+    request: GenerationRequest
+    passages: tuple[Passage, ...]
+    received: Instant
+    lineage: Lineage
+    timings: Timings
+    version: Version = SCHEMA_VERSION
+    cache_key: str | None = None
+    input_scores: tuple[Score, ...] = ()

@@ -1,0 +1,33 @@
+"""`genai.costs`: one line for every paid call."""
+
+from decimal import Decimal
+from typing import Literal
+
+from schemas.common import SCHEMA_VERSION, Event, Id, Instant, Tenant, Usage, Version
+
+CostStatus = Literal["priced", "estimated", "unpriced"]
+CostKind = Literal["chat", "embedding", "judge", "cache_hit"]
+
+
+class CostEvent(Event, frozen=True, kw_only=True):
+    """What a call cost. `amount` is None when `status` is `unpriced`: unknown is never 0.
+
+    `amount` is in major units of `currency` (USD: dollars). A cache hit costs 0 and says in `avoided` what it
+    saved.
+    """
+
+    id: Id
+    request_id: Id
+    tenant: Tenant
+    kind: CostKind
+    provider: str
+    model: str
+    requested_model: str | None
+    usage: Usage
+    status: CostStatus
+    amount: Decimal | None
+    currency: str
+    price_version: str
+    created: Instant
+    version: Version = SCHEMA_VERSION
+    avoided: Decimal | None = None

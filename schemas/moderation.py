@@ -1,0 +1,24 @@
+"""`genai.moderation`: one event for every judgement, allows and failures included."""
+
+from typing import Literal
+
+from schemas.common import SCHEMA_VERSION, Event, Id, Instant, Lineage, Risk, Tenant, Version
+from schemas.score import Decision, Score
+
+JudgedStage = Literal["input", "output", "review"]
+
+
+class ModerationEvent(Event, frozen=True, kw_only=True):
+    """Who or what decided, by which rules and scores. Never the judged text: evidence is left out."""
+
+    id: Id
+    request_id: Id
+    tenant: Tenant
+    stage: JudgedStage
+    decision: Decision
+    scores: tuple[Score, ...]
+    decided_by: str
+    risk: Risk
+    lineage: Lineage
+    created: Instant
+    version: Version = SCHEMA_VERSION

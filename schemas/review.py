@@ -1,0 +1,38 @@
+"""`genai.reviews` (what waits for a person) and `genai.review-decisions` (what the person said)."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from schemas.common import SCHEMA_VERSION, Event, Id, Instant, Version
+from schemas.draft import Draft
+from schemas.score import Decision, Score
+
+ReviewState = Literal["pending", "approved", "edited", "rejected"]
+ReviewAction = Literal["approve", "edit", "reject"]
+
+
+class ReviewDecision(Event, frozen=True, kw_only=True):
+    """A person's word on a pending review. `text` is the new answer and goes with `edit` only."""
+
+    request_id: Id
+    action: ReviewAction
+    reviewer: Annotated[str, Meta(min_length=1, max_length=200)]
+    version: Version = SCHEMA_VERSION
+    tenant: str = "default"
+    text: str | None = None
+    comment: str | None = None
+
+
+class Review(Event, frozen=True, kw_only=True):
+    """A held answer with all a reviewer needs; the topic is compacted, the last state of an id holds."""
+
+    id: Id
+    draft: Draft
+    scores: tuple[Score, ...]
+    decision: Decision
+    state: ReviewState
+    created: Instant
+    version: Version = SCHEMA_VERSION
+    resolution: ReviewDecision | None = None
+    resolved: Instant | None = None
