@@ -15,7 +15,7 @@ from schemas.request import GenerationRequest
         (b'{"messages":[]}', "invalid", "$.messages"),
         (b"{}", "invalid", "$.messages"),
         (b"[]", "invalid", "$"),
-        (b"[" * 100_000, "not_json", "$"),
+        (b'{"metadata":{"a":' + b"[" * 100_000, "not_json", "$"),
         (b'{"messages":[{"role":"user","content":"h\xffi"}]}', "not_utf8", "$"),
         (
             b'{"messages":[{"role":"user","content":[{"type":"smell"}]}]}',
