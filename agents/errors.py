@@ -15,6 +15,7 @@ SluicegateError
 """
 
 from schemas.common import Problem
+from schemas.dead_letter import DeadLetterReason
 
 
 class SluicegateError(Exception):
@@ -46,6 +47,18 @@ class RequestRefused(SluicegateError):
     def __init__(self, code: str, reason: str, field: str | None = None, expected: str | None = None) -> None:
         super().__init__(reason)
         self.problem = Problem(code=code, reason=reason, field=field, expected=expected)
+
+
+class Unprocessable(SluicegateError):
+    """A record that could be read but cannot be given an answer of its own: it goes to the dead letters."""
+
+    def __init__(
+        self, reason: DeadLetterReason, message: str, field: str | None = None, expected: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.reason: DeadLetterReason = reason
+        self.field = field
+        self.expected = expected
 
 
 class ModelError(SluicegateError):

@@ -10,7 +10,9 @@ SCHEMA_VERSION = 1
 """Major version of every event here. A reader refuses a higher one; added optional fields do not raise it."""
 
 Version = Annotated[int, Meta(ge=1, le=SCHEMA_VERSION)]
-Id = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x20\x7f]+$")]
+RequestId = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[^\x00-\x20\x7f]+$")]
+"""Chosen by producers; shorter than `Id`, because the ids of our events are made from it."""
+Id = Annotated[str, Meta(min_length=1, max_length=256, pattern=r"^[^\x00-\x20\x7f]+$")]
 Tenant = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 Name = Annotated[str, Meta(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$")]
 Instant = Annotated[datetime, Meta(tz=True)]
@@ -138,3 +140,8 @@ class Problem(Event, frozen=True, kw_only=True):
 
 
 Metadata = dict[str, Any]
+
+
+def event_id(tenant: str, request_id: str, kind: str) -> str:
+    """The deterministic id of an event about a request: a redelivery writes it again under the same id."""
+    return f"{tenant}:{request_id}:{kind}"

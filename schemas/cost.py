@@ -3,7 +3,7 @@
 from decimal import Decimal
 from typing import Literal
 
-from schemas.common import SCHEMA_VERSION, Event, Id, Instant, Tenant, Usage, Version
+from schemas.common import SCHEMA_VERSION, Event, Id, Instant, RequestId, Tenant, Usage, Version
 
 CostStatus = Literal["priced", "estimated", "unpriced"]
 CostKind = Literal["chat", "embedding", "judge", "cache_hit"]
@@ -17,7 +17,7 @@ class CostEvent(Event, frozen=True, kw_only=True):
     """
 
     id: Id
-    request_id: Id
+    request_id: RequestId
     tenant: Tenant
     kind: CostKind
     provider: str

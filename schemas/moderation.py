@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from schemas.common import SCHEMA_VERSION, Event, Id, Instant, Lineage, Risk, Tenant, Version
+from schemas.common import SCHEMA_VERSION, Event, Id, Instant, Lineage, RequestId, Risk, Tenant, Version
 from schemas.score import Decision, Score
 
 JudgedStage = Literal["input", "output", "review"]
@@ -12,7 +12,7 @@ class ModerationEvent(Event, frozen=True, kw_only=True):
     """Who or what decided, by which rules and scores. Never the judged text: evidence is left out."""
 
     id: Id
-    request_id: Id
+    request_id: RequestId
     tenant: Tenant
     stage: JudgedStage
     decision: Decision

@@ -5,7 +5,18 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from schemas.common import SCHEMA_VERSION, Event, Id, Instant, Message, Metadata, Name, Risk, Tenant, Version
+from schemas.common import (
+    SCHEMA_VERSION,
+    Event,
+    Instant,
+    Message,
+    Metadata,
+    Name,
+    RequestId,
+    Risk,
+    Tenant,
+    Version,
+)
 
 
 class PromptRef(Event, frozen=True, kw_only=True):
@@ -32,9 +43,9 @@ class GenerationRequest(Event, frozen=True, kw_only=True):
 
     messages: Annotated[list[Message], Meta(min_length=1, max_length=500)]
     version: Version = SCHEMA_VERSION
-    id: Id | None = None
+    id: RequestId | None = None
     tenant: Tenant = "default"
-    conversation_id: Id | None = None
+    conversation_id: RequestId | None = None
     route: Name | None = None
     model: str | None = None
     temperature: Annotated[float, Meta(ge=0.0, le=2.0)] | None = None

@@ -15,6 +15,7 @@ from schemas.common import (
     Message,
     Metadata,
     Problem,
+    RequestId,
     Tenant,
     Timings,
     Usage,
@@ -42,12 +43,12 @@ class GenerationResponse(Event, frozen=True, kw_only=True):
     """
 
     id: Id
-    request_id: Id
+    request_id: RequestId
     tenant: Tenant
     status: Status
     created: Instant
     version: Version = SCHEMA_VERSION
-    conversation_id: Id | None = None
+    conversation_id: RequestId | None = None
     choices: tuple[Choice, ...] = ()
     citations: tuple[Citation, ...] = ()
     usage: Usage | None = None

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from schemas.common import SCHEMA_VERSION, Event, Id, Instant, Version
+from schemas.common import SCHEMA_VERSION, Event, Id, Instant, RequestId, Tenant, Version
 from schemas.draft import Draft
 from schemas.score import Decision, Score
 
@@ -15,11 +15,11 @@ ReviewAction = Literal["approve", "edit", "reject"]
 class ReviewDecision(Event, frozen=True, kw_only=True):
     """A person's word on a pending review. `text` is the new answer and goes with `edit` only."""
 
-    request_id: Id
+    request_id: RequestId
     action: ReviewAction
     reviewer: Annotated[str, Meta(min_length=1, max_length=200)]
     version: Version = SCHEMA_VERSION
-    tenant: str = "default"
+    tenant: Tenant = "default"
     text: str | None = None
     comment: str | None = None
 
