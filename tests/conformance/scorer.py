@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import msgspec
 import pytest
 
-from agents.ports import Scorer, ScoreInput
+from agents.ports import ScoreInput, Scorer
 from schemas.common import Passage
 from schemas.score import Score
 
@@ -33,23 +33,25 @@ INPUTS = (
 )
 
 
-def without_time(score: Score) -> Score:
-    """What must not change from one run to the next."""
-    return msgspec.structs.replace(
-        score, latency_ms=0.0, value=_rounded(score.value), labels=_rounded_all(score)
+def agree(scores: list[Score], others: list[Score], tolerance: float) -> bool:
+    """Whether two runs judged alike: times differ, and floats in their last digits."""
+    return len(scores) == len(others) and all(
+        (a.status, a.reason, a.labels.keys()) == (b.status, b.reason, b.labels.keys())
+        and a.value == pytest.approx(b.value, abs=tolerance)
+        and a.labels == pytest.approx(b.labels, abs=tolerance)
+        and [(e.start, e.end, e.supported, e.reason) for e in a.evidence]
+        == [(e.start, e.end, e.supported, e.reason) for e in b.evidence]
+        for a, b in zip(scores, others, strict=True)
     )
 
 
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 3)
-
-
-def _rounded_all(score: Score) -> dict[str, float]:
-    return {label: round(value, 3) for label, value in score.labels.items()}
-
-
 class ScorerContract:
-    """The shared suite. Override `inputs` to add inputs of a kind that a scorer finds hard."""
+    """The shared suite. Override `inputs` to add inputs of a kind that a scorer finds hard.
+
+    Raise `tolerance` for a model whose arithmetic depends on its batch (dynamic quantisation).
+    """
+
+    tolerance = 1e-3
 
     @pytest.fixture
     def scorer(self) -> Scorer:
@@ -100,12 +102,11 @@ class ScorerContract:
                 assert 0 <= evidence.passage_start < evidence.passage_end <= len(text)
 
     def test_a_score_does_not_depend_on_its_neighbours_in_the_batch(self, scorer, inputs):
-        together = [without_time(score) for score in scorer.score(inputs)]
-        alone = [without_time(scorer.score([given])[0]) for given in inputs]
-        assert together == alone
+        alone = [scorer.score([given])[0] for given in inputs]
+        assert agree(scorer.score(inputs), alone, self.tolerance)
 
     def test_several_threads_may_use_it_at_once(self, scorer, inputs):
-        expected = [without_time(score) for score in scorer.score(inputs)]
+        expected = scorer.score(inputs)
         with ThreadPoolExecutor(4) as pool:
             for scores in pool.map(scorer.score, [inputs] * 8):
-                assert [without_time(score) for score in scores] == expected
+                assert agree(scores, expected, self.tolerance)
