@@ -1,0 +1,267 @@
+"""What may leave: a versioned YAML policy turns scores, tenant and risk into a decision.
+
+Every rule whose conditions all hold fires; the most restrictive action of those that fired wins. A section for
+a tenant adds rules and cannot drop any.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from agents.operator_files import FileModel, Mistakes, content_hash, parse, read_document
+from agents.redaction import Check, Redaction, redact
+from schemas.common import Risk, Score01
+from schemas.context import RetrievedContext
+from schemas.request import GenerationRequest
+from schemas.score import ACTIONS, Action, Decision, Score
+
+Stage = Literal["input", "output"]
+_Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
+_Threshold = Annotated[float, Field(ge=0.0, le=1.0)]
+_LEAST: Action = ACTIONS[0]
+_NESTED = re.compile(r"\((?:[^()\\]|\\.)*(?<!\\)[*+](?:[^()\\]|\\.)*\)(?:[*+]|\{\d+,\})")
+
+
+class When(FileModel):
+    """Conditions of a rule; all that are given must hold.
+
+    `missing` holds when the score is absent or failed; a skipped score is not missing, it did not apply.
+    `matches` names a redaction whose pattern is found in the text.
+    """
+
+    score: str | None = None
+    label: str | None = None
+    at_least: _Threshold | None = None
+    below: _Threshold | None = None
+    missing: Literal[True] | None = None
+    matches: str | None = None
+    risk: Annotated[tuple[Risk, ...], Field(min_length=1)] | None = None
+    tenant: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    unknown_citations: Literal[True] | None = None
+
+
+class Rule(FileModel):
+    """One rule; `id` is what decisions and audits name."""
+
+    id: _Identifier
+    when: When
+    action: Action
+    description: str = ""
+
+
+class Rules(FileModel):
+    """The rules of one stage."""
+
+    rules: tuple[Rule, ...] = ()
+
+
+class TenantRules(FileModel):
+    """What a tenant's section adds."""
+
+    input: Rules = Rules()
+    output: Rules = Rules()
+
+
+class RedactionSpec(FileModel):
+    """A declared pattern."""
+
+    pattern: Annotated[str, Field(min_length=1, max_length=500)]
+    check: Check | None = None
+
+
+class PolicyFile(FileModel):
+    """The file as written."""
+
+    name: _Identifier
+    description: str = ""
+    redactions: dict[_Identifier, RedactionSpec] = Field(default_factory=dict)
+    input: Rules = Rules()
+    output: Rules = Rules()
+    tenants: dict[str, TenantRules] = Field(default_factory=dict)
+
+
+class _Facts:
+    """What conditions look at; patterns are searched only when a rule asks."""
+
+    def __init__(
+        self,
+        scores: Iterable[Score],
+        text: str,
+        request: GenerationRequest,
+        redactions: dict[str, Redaction],
+        unknown_citations: Sequence[int] = (),
+    ) -> None:
+        self.scores = {score.name: score for score in scores}
+        self.request = request
+        self.unknown_citations = bool(unknown_citations)
+        self._text, self._redactions = text, redactions
+        self._matched: dict[str, bool] = {}
+
+    def matches(self, name: str) -> bool:
+        if name not in self._matched:
+            self._matched[name] = bool(self._redactions[name].spans(self._text))
+        return self._matched[name]
+
+
+class Policy:
+    """A loaded policy. `label` is `name@hash`, as lineage and decisions carry it."""
+
+    def __init__(self, file: PolicyFile, label: str) -> None:
+        self.label = label
+        self._file = file
+        self._redactions = {
+            name: Redaction(name, re.compile(spec.pattern), spec.check)
+            for name, spec in file.redactions.items()
+        }
+        self._redacting = {rule.id for _, _, rule in _every_rule(file) if rule.action == "redact"}
+
+    @classmethod
+    def load(cls, path: Path) -> "Policy":
+        """Read a policy file.
+
+        Raises:
+            ConfigurationError: every mistake in it: file, field, reason and what was expected.
+        """
+        mistakes = Mistakes()
+        document = read_document(path, mistakes)
+        file = None if mistakes else parse(path, document, PolicyFile, mistakes)
+        if file is not None:
+            _check(path, file, mistakes)
+        mistakes.raise_if_any("the policy")
+        assert file is not None
+        return cls(file, f"{file.name}@{content_hash(document)}")
+
+    @property
+    def description(self) -> str:
+        """What the file says it is for."""
+        return self._file.description
+
+    def score_names(self, stage: Stage) -> set[str]:
+        """The scores its rules look at: those that must be enabled for it to mean something."""
+        rules = (rule for at, _, rule in _every_rule(self._file) if at == stage)
+        return {rule.when.score for rule in rules if rule.when.score is not None}
+
+    def decide_input(self, scores: Iterable[Score], request: GenerationRequest) -> Decision:
+        """Whether the request may go on."""
+        text = "\n".join(message.text() for message in request.messages)
+        return self._decide("input", _Facts(scores, text, request, self._redactions))
+
+    def decide_output(
+        self,
+        scores: Iterable[Score],
+        answer: str,
+        context: RetrievedContext,
+        unknown_citations: Sequence[int],
+    ) -> Decision:
+        """Whether the answer may leave. The caller redacts when the decision says so."""
+        facts = _Facts(scores, answer, context.request, self._redactions, unknown_citations)
+        return self._decide("output", facts)
+
+    def redact(self, text: str) -> tuple[str, dict[str, int]]:
+        """The text with all declared patterns replaced by `[REDACTED:name]`, and counts by name."""
+        return redact(text, self._redactions)
+
+    def asks_redaction(self, rules: Iterable[str]) -> bool:
+        """Whether one of these fired rules wants the answer redacted."""
+        return not self._redacting.isdisjoint(rules)
+
+    def _decide(self, stage: Stage, facts: _Facts) -> Decision:
+        fired = [rule for rule in self._rules_for(stage, facts.request.tenant) if _holds(rule.when, facts)]
+        action: Action = max((rule.action for rule in fired), key=ACTIONS.index, default=_LEAST)
+        return Decision(action=action, policy=self.label, rules=tuple(rule.id for rule in fired))
+
+    def _rules_for(self, stage: Stage, tenant: str) -> list[Rule]:
+        own = [section for name, section in self._file.tenants.items() if fnmatchcase(tenant, name)]
+        return [rule for section in (self._file, *own) for rule in getattr(section, stage).rules]
+
+
+def _holds(when: When, facts: _Facts) -> bool:
+    request = facts.request
+    return (
+        (when.score is None or _score_holds(when, facts.scores.get(when.score)))
+        and (when.risk is None or request.risk in when.risk)
+        and (when.tenant is None or any(fnmatchcase(request.tenant, glob) for glob in when.tenant))
+        and (when.unknown_citations is None or facts.unknown_citations)
+        and (when.matches is None or facts.matches(when.matches))
+    )
+
+
+def _score_holds(when: When, score: Score | None) -> bool:
+    if when.missing:
+        return score is None or score.status == "failed"
+    value = _value(score, when.label)
+    if value is None:
+        return False
+    return (when.at_least is None or value >= when.at_least) and (when.below is None or value < when.below)
+
+
+def _value(score: Score | None, label: str | None) -> Score01 | None:
+    if score is None or score.status != "ok":
+        return None
+    return score.value if label is None else score.labels.get(label)
+
+
+def _every_rule(file: PolicyFile) -> Iterable[tuple[Stage, str, Rule]]:
+    """Each rule with its stage and its place in the file."""
+    sections: list[tuple[str, PolicyFile | TenantRules]] = [("$", file)]
+    sections += [(f"$.tenants.{tenant}", section) for tenant, section in file.tenants.items()]
+    stages: tuple[Stage, ...] = ("input", "output")
+    for at, section in sections:
+        for stage in stages:
+            for number, rule in enumerate(getattr(section, stage).rules):
+                yield stage, f"{at}.{stage}.rules[{number}]", rule
+
+
+def _check(path: Path, file: PolicyFile, mistakes: Mistakes) -> None:
+    """What a schema cannot say: patterns compile, names exist, conditions go together."""
+    for name, spec in file.redactions.items():
+        if reason := _pattern_mistake(spec.pattern):
+            mistakes.add(path, f"$.redactions.{name}.pattern", reason, "a bounded regular expression")
+    seen: set[str] = set()
+    for stage, at, rule in _every_rule(file):
+        if rule.id in seen:
+            mistakes.add(path, f"{at}.id", f"{rule.id!r} is used twice", "an id of its own")
+        seen.add(rule.id)
+        for field, reason, expected in _rule_mistakes(stage, rule, file):
+            mistakes.add(path, f"{at}.{field}", reason, expected)
+
+
+def _pattern_mistake(pattern: str) -> str | None:
+    try:
+        compiled = re.compile(pattern)
+    except (re.error, RecursionError, OverflowError) as error:
+        return f"does not compile: {error}"
+    if compiled.match("") is not None:
+        return "matches the empty text"
+    if _NESTED.search(pattern):
+        return "repeats a repetition without bound, which can take forever on some texts"
+    return None
+
+
+def _rule_mistakes(stage: Stage, rule: Rule, file: PolicyFile) -> Iterable[tuple[str, str, str]]:
+    when = rule.when
+    of_score = (when.label, when.at_least, when.below, when.missing)
+    if not when.model_fields_set:
+        yield "when", "has no condition and would always hold", "at least one condition"
+    if when.score is None and any(value is not None for value in of_score):
+        yield "when.score", "is missing", "the score that label, at_least, below or missing speak of"
+    if when.score is not None and all(value is None for value in of_score[1:]):
+        yield "when.score", "is compared with nothing", "at_least, below or missing beside it"
+    if when.missing and any(value is not None for value in of_score[:3]):
+        yield "when.missing", "cannot hold together with a threshold", "two rules"
+    if when.matches is not None and when.matches not in file.redactions:
+        yield "when.matches", f"{when.matches!r} is not declared", f"one of {_listed(file.redactions)}"
+    if rule.action == "redact" and not file.redactions:
+        yield "action", "nothing is declared that could be redacted", "an entry under $.redactions"
+    if stage == "input" and rule.action in ("redact", "review"):
+        yield "action", f"{rule.action!r} is not carried out on a request", "allow, flag or block"
+    if stage == "input" and when.unknown_citations:
+        yield "when.unknown_citations", "a request cites nothing", "this condition under output only"
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names)) or "none"

@@ -1,0 +1,281 @@
+"""The policy: what fires, what wins, what is redacted, and which files are turned away."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agents.errors import ConfigurationError
+from agents.policy import Policy
+from agents.redaction import luhn
+from schemas.common import Lineage, Message, Timings
+from schemas.context import RetrievedContext
+from schemas.request import GenerationRequest
+from schemas.score import ACTIONS, Score
+
+DEFAULT = Path(__file__).parents[2] / "policies/default.yaml"
+
+
+def toxicity(value: float | None, status: str = "ok") -> Score:
+    return Score(name="toxicity", version="t@1", status=status, value=value)
+
+
+def groundedness(value: float | None, status: str = "ok") -> Score:
+    return Score(name="groundedness", version="g@1", status=status, value=value)
+
+
+TOXICITY_OK, GROUNDED = toxicity(0.01), groundedness(0.9)
+
+
+def context(risk: str = "low", tenant: str = "acme", text: str = "Hi") -> RetrievedContext:
+    request = GenerationRequest(
+        id="r1", tenant=tenant, risk=risk, messages=[Message(role="user", content=text)]
+    )
+    return RetrievedContext(
+        id="c1",
+        request=request,
+        passages=(),
+        received=datetime(2026, 1, 1, tzinfo=UTC),
+        lineage=Lineage(),
+        timings=Timings(),
+    )
+
+
+def policy(tmp_path: Path, **parts: object) -> Policy:
+    path = tmp_path / "policy.yaml"
+    path.write_text(yaml.safe_dump({"name": "test", **parts}, sort_keys=False))
+    return Policy.load(path)
+
+
+def rules(*given: dict) -> dict:
+    return {"rules": [{"id": f"r{n}", **rule} for n, rule in enumerate(given)]}
+
+
+@pytest.fixture(scope="module")
+def default() -> Policy:
+    return Policy.load(DEFAULT)
+
+
+CASES = [
+    ("low", [], "fine", (), "allow", None),
+    ("low", [groundedness(0.2)], "x", (), "flag", "ungrounded-low-risk"),
+    ("medium", [groundedness(0.2)], "x", (), "review", "ungrounded"),
+    ("high", [], "fine", (), "review", "high-risk"),
+    ("low", [toxicity(None, "failed")], "x", (), "review", "toxicity-unknown"),
+    ("low", [toxicity(0.8)], "x", (), "block", "toxic-output"),
+    ("high", [toxicity(0.95)], "x", (), "block", "toxic-output"),
+    ("low", [], "see [9]", (9,), "flag", "unknown-citation"),
+    ("low", [], "mail a.b@example.org", (), "redact", "email-in-answer"),
+    ("medium", [groundedness(None, "skipped")], "x", (), "allow", None),
+    ("medium", [groundedness(None, "failed")], "x", (), "review", "groundedness-unknown"),
+]
+
+
+@pytest.mark.parametrize(("risk", "changed", "answer", "unknown", "action", "rule"), CASES)
+def test_the_default_policy_on_answers(
+    default: Policy, risk: str, changed: list, answer: str, unknown: tuple, action: str, rule: str | None
+) -> None:
+    scores = [TOXICITY_OK, GROUNDED, *changed]
+    decision = default.decide_output(scores, answer, context(risk), unknown)
+    assert decision.action == action
+    assert rule is None or rule in decision.rules
+    assert decision.policy == default.label
+
+
+def test_a_score_that_is_absent_counts_as_missing(default: Policy) -> None:
+    assert default.decide_output([GROUNDED], "x", context(), ()).rules == ("toxicity-unknown",)
+
+
+@pytest.mark.parametrize(("value", "action"), [(0.1, "allow"), (0.6, "flag"), (0.9, "block")])
+def test_the_default_policy_on_requests(default: Policy, value: float, action: str) -> None:
+    assert default.decide_input([toxicity(value)], context().request).action == action
+
+
+def test_a_label_of_a_score_can_be_the_condition(tmp_path: Path) -> None:
+    found = policy(
+        tmp_path,
+        output=rules({"when": {"score": "toxicity", "label": "threat", "at_least": 0.3}, "action": "block"}),
+    )
+    threat = Score(name="toxicity", version="t", status="ok", value=0.1, labels={"threat": 0.4})
+    assert found.decide_output([threat], "x", context(), ()).action == "block"
+    assert found.decide_output([TOXICITY_OK], "x", context(), ()).action == "allow"
+
+
+def test_all_conditions_of_a_rule_must_hold(tmp_path: Path) -> None:
+    found = policy(
+        tmp_path,
+        output=rules(
+            {"when": {"score": "groundedness", "below": 0.95, "tenant": ["ac*"]}, "action": "block"}
+        ),
+    )
+    assert found.decide_output([GROUNDED], "x", context(tenant="acme"), ()).action == "block"
+    assert found.decide_output([GROUNDED], "x", context(tenant="other"), ()).action == "allow"
+
+
+def test_a_tenants_section_adds_rules_and_drops_none(tmp_path: Path) -> None:
+    found = policy(
+        tmp_path,
+        output={"rules": [{"id": "base", "when": {"risk": ["low"]}, "action": "flag"}]},
+        tenants={
+            "acme": {"output": {"rules": [{"id": "own", "when": {"risk": ["low"]}, "action": "review"}]}}
+        },
+    )
+    assert found.decide_output([], "x", context(tenant="acme"), ()).rules == ("base", "own")
+    assert found.decide_output([], "x", context(tenant="other"), ()).rules == ("base",)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected", "counts"),
+    [
+        ("Write to ann.lee+x@mail.example.org.", "Write to [REDACTED:email].", {"email": 1}),
+        ("Call +49 30 1234567 or 415-555-2671!", "Call [REDACTED:phone] or [REDACTED:phone]!", {"phone": 2}),
+        ("Card 4111 1111 1111 1111 ok", "Card [REDACTED:card] ok", {"card": 1}),
+        ("Order 4111 1111 1111 1112 of 2026-11-23", "Order 4111 1111 1111 1112 of 2026-11-23", {}),
+        ("It costs 1,200.50 euros for 3 weeks.", "It costs 1,200.50 euros for 3 weeks.", {}),
+    ],
+)
+def test_personal_data_is_replaced(default: Policy, text: str, expected: str, counts: dict) -> None:
+    assert default.redact(text) == (expected, counts)
+
+
+def test_overlapping_matches_leave_nothing_behind(tmp_path: Path) -> None:
+    found = policy(tmp_path, redactions={"a": {"pattern": "abc"}, "b": {"pattern": "bcde"}})
+    assert found.redact("xabcdex") == ("x[REDACTED:a]x", {"a": 1})
+
+
+@given(st.text(alphabet=st.sampled_from(list("ab1@.+- 4()é\n")), max_size=80))
+def test_redacting_twice_changes_nothing_more(text: str) -> None:
+    found = Policy.load(DEFAULT)
+    once, _ = found.redact(text)
+    assert found.redact(once) == (once, {})
+
+
+def test_it_knows_which_rules_ask_for_redaction(default: Policy) -> None:
+    assert default.asks_redaction(["high-risk", "email-in-answer"])
+    assert not default.asks_redaction(["high-risk"])
+
+
+def test_the_label_changes_with_the_rules_and_not_with_comments(tmp_path: Path) -> None:
+    path = tmp_path / "p.yaml"
+    path.write_text("name: a\n")
+    before = Policy.load(path).label
+    path.write_text("# a comment\nname:   a\n")
+    assert Policy.load(path).label == before
+    path.write_text("name: a\ndescription: b\n")
+    assert Policy.load(path).label != before
+    assert before.startswith("a@")
+    assert len(before) == len("a@") + 12
+
+
+def test_every_mistake_is_told_at_once_with_its_field(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        policy(
+            tmp_path,
+            redactions={"bad": {"pattern": "("}, "slow": {"pattern": "(a+)+b"}, "empty": {"pattern": "x*"}},
+            input=rules({"when": {"risk": ["low"]}, "action": "review"}),
+            output={
+                "rules": [
+                    {"id": "x", "when": {}, "action": "flag"},
+                    {"id": "x", "when": {"score": "toxicity"}, "action": "flag"},
+                    {"id": "y", "when": {"at_least": 0.3}, "action": "flag"},
+                    {"id": "z", "when": {"matches": "nobody"}, "action": "flag"},
+                ]
+            },
+        )
+    told = str(caught.value)
+    for expected in (
+        "$.redactions.bad.pattern: does not compile",
+        "$.redactions.slow.pattern: repeats",
+        "$.redactions.empty.pattern: matches the empty text",
+        "$.input.rules[0].action",
+        "$.output.rules[0].when: has no condition",
+        "$.output.rules[1].id: 'x' is used twice",
+        "$.output.rules[1].when.score: is compared with nothing",
+        "$.output.rules[2].when.score: is missing",
+        "$.output.rules[3].when.matches: 'nobody' is not declared; expected one of bad, empty, slow",
+    ):
+        assert expected in told
+    assert str(tmp_path / "policy.yaml") in told
+
+
+@pytest.mark.parametrize(
+    ("text", "field"),
+    [
+        ("name: a\nname: b\n", "stands twice"),
+        ("name: a\nextra: 1\n", "$.extra"),
+        (
+            "name: a\noutput: {rules: [{id: x, when: {risk: [low]}, action: explode}]}\n",
+            "$.output.rules[0].action",
+        ),
+        ("name: a\noutput: {rules: [{id: x, when: {score: t, at_least: 5}, action: flag}]}\n", "at_least"),
+        ("name: a\noutput: {rules: [{id: x, when: {score: t, at_least: .nan}, action: flag}]}\n", "at_least"),
+        ("[]", "$"),
+        ("", "$"),
+        ("a: [", "YAML"),
+    ],
+)
+def test_a_file_that_is_not_a_policy_is_turned_away(tmp_path: Path, text: str, field: str) -> None:
+    path = tmp_path / "p.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigurationError, match=r"p\.yaml") as caught:
+        Policy.load(path)
+    assert field in str(caught.value)
+
+
+def test_a_missing_file_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="No such file"):
+        Policy.load(tmp_path / "none.yaml")
+
+
+def test_luhn_on_published_test_numbers() -> None:
+    assert luhn("4111 1111 1111 1111")
+    assert luhn("378282246310005")
+    assert not luhn("4111 1111 1111 1112")
+
+
+_WHENS = st.one_of(
+    st.builds(lambda v: {"score": "toxicity", "at_least": v}, st.sampled_from([0.0, 0.5, 1.0])),
+    st.builds(lambda v: {"score": "groundedness", "below": v}, st.sampled_from([0.0, 0.5, 1.0])),
+    st.sampled_from(
+        [
+            {"score": "toxicity", "missing": True},
+            {"risk": ["high"]},
+            {"matches": "digit"},
+            {"unknown_citations": True},
+            {"tenant": ["a*"]},
+        ]
+    ),
+)
+_RULES = st.fixed_dictionaries({"when": _WHENS, "action": st.sampled_from(ACTIONS)})
+_SCORES = st.lists(
+    st.builds(
+        lambda name, value: Score(
+            name=name, version="v", status="failed" if value is None else "ok", value=value
+        ),
+        st.sampled_from(["toxicity", "groundedness"]),
+        st.one_of(st.none(), st.floats(0, 1)),
+    ),
+    max_size=2,
+)
+
+
+@given(
+    base=st.lists(_RULES, max_size=4),
+    added=_RULES,
+    scores=_SCORES,
+    risk=st.sampled_from(["low", "medium", "high"]),
+    answer=st.sampled_from(["x", "7"]),
+)
+def test_adding_a_rule_never_makes_a_decision_less_restrictive(
+    tmp_path_factory: pytest.TempPathFactory, base: list, added: dict, scores: list, risk: str, answer: str
+) -> None:
+    folder = tmp_path_factory.mktemp("p")
+    redactions = {"digit": {"pattern": "[0-9]"}}
+    before = policy(folder, redactions=redactions, output=rules(*base))
+    after = policy(folder, redactions=redactions, output=rules(*base, added))
+    where = context(risk)
+    one, two = (p.decide_output(scores, answer, where, (3,)) for p in (before, after))
+    assert ACTIONS.index(two.action) >= ACTIONS.index(one.action)
