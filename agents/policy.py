@@ -1,7 +1,7 @@
 """What may leave: a versioned YAML policy turns scores, tenant and risk into a decision.
 
-Every rule whose conditions all hold fires; the most restrictive action of those that fired wins. A section for
-a tenant adds rules and cannot drop any.
+Every rule whose conditions all hold fires; the most restrictive action of those that fired wins. A section
+for a tenant adds rules and cannot drop any.
 """
 
 import re
