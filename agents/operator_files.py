@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from agents.errors import ConfigurationError
 
-M = TypeVar("M", bound="FileModel")
+M = TypeVar("M", bound=BaseModel)
 
 
 class FileModel(BaseModel):
@@ -29,6 +29,10 @@ class Mistakes:
     def add(self, file: Path | str, field: str, reason: str, expected: str | None = None) -> None:
         """Note one mistake; `field` is a path from `$`."""
         self._lines.append(f"{file}: {field}: {reason}" + (f"; expected {expected}" if expected else ""))
+
+    def extend(self, others: "Mistakes") -> None:
+        """Take over what another one collected."""
+        self._lines += others._lines
 
     def __bool__(self) -> bool:
         return bool(self._lines)
