@@ -1,0 +1,55 @@
+"""Record headers: the CloudEvents 1.0 Kafka binding in binary mode, and W3C `traceparent`."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from schemas.channels import BY_EVENT
+from schemas.common import Event
+
+_TRACEPARENT = re.compile(r"^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$")
+
+
+@dataclass(frozen=True, slots=True)
+class EventHeaders:
+    """What we read of a record's headers; None for what is absent or unreadable."""
+
+    id: str | None = None
+    type: str | None = None
+    traceparent: str | None = None
+
+
+def ce_headers(
+    event: Event, event_id: str, source: str, time: datetime, traceparent: str | None = None
+) -> list[tuple[str, bytes]]:
+    """The headers of an event that we write."""
+    named = {
+        "ce_specversion": "1.0",
+        "ce_id": event_id,
+        "ce_type": BY_EVENT[type(event)].ce_type,
+        "ce_source": source,
+        "ce_time": time.isoformat(),
+        "content-type": "application/json",
+    }
+    if traceparent:
+        named["traceparent"] = traceparent
+    return [(name, value.encode()) for name, value in named.items()]
+
+
+def read_headers(headers: Sequence[tuple[str, bytes]]) -> EventHeaders:
+    """What others wrote: anything may be missing or garbage, and nothing is raised for it."""
+    found = {name: _text(value) for name, value in headers or ()}
+    traceparent = found.get("traceparent")
+    return EventHeaders(
+        id=found.get("ce_id") or None,
+        type=found.get("ce_type") or None,
+        traceparent=traceparent if traceparent and _TRACEPARENT.match(traceparent) else None,
+    )
+
+
+def _text(value: bytes | None) -> str | None:
+    try:
+        return value.decode("utf-8") if value is not None else None
+    except UnicodeDecodeError:
+        return None

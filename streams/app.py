@@ -1,0 +1,81 @@
+"""A Faust app whose consumer hands over chunks of records, so that Faust's cost is paid once a chunk.
+
+Faust spends about 100 us of Python on every record; grouping what one fetch returned divides that by the size of
+the chunk (`docs/delivery.md` has the measurement). One app per stage, because each stage is a consumer group of
+its own: workers with different stages must not disturb each other's assignment.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import faust
+from faust.transport.drivers import aiokafka as driver
+
+from streams.records import RawRecord
+from streams.settings import Settings
+
+
+class Chunk:
+    """Looks like one record to Faust: its value is the list of records, its offset the last one's."""
+
+    headers = ()
+    key = None
+    checksum = None
+    serialized_key_size = serialized_value_size = 0
+
+    def __init__(self, records: Sequence[Any]) -> None:
+        last = records[-1]
+        self.topic, self.partition, self.offset = last.topic, last.partition, last.offset
+        self.timestamp, self.timestamp_type = last.timestamp, last.timestamp_type
+        self.value: Sequence[RawRecord] = records
+
+
+class _ChunkConsumer(driver.Consumer):  # type: ignore[misc]  # faust is untyped
+    async def _wait_next_records(self, timeout: float) -> tuple[Any, Any]:  # noqa: ASYNC109  # Faust's signature
+        records, active = await super()._wait_next_records(timeout)
+        size = self.app.chunk_size
+        return {
+            tp: [Chunk(batch[i : i + size]) for i in range(0, len(batch), size)]
+            for tp, batch in (records or {}).items()
+            if batch
+        }, active
+
+
+class _ChunkTransport(driver.Transport):  # type: ignore[misc]
+    Consumer = _ChunkConsumer
+
+
+class StageApp(faust.App):  # type: ignore[misc]
+    """The Faust app of one stage."""
+
+    chunk_size: int = 64
+
+    def _new_transport(self) -> Any:
+        return _ChunkTransport(super()._new_transport().url, self)
+
+
+def new_app(stage: str, settings: Settings) -> StageApp:
+    """An app in the stage's consumer group; nothing connects until it is started."""
+    session_s = settings.session_timeout_s
+    app = StageApp(
+        f"{settings.group_prefix}.{stage}",
+        broker=[f"kafka://{host.strip()}" for host in settings.broker.split(",")],
+        # Faust reads bare variables (BROKER_URL, WEB_PORT, ...) unless they carry a prefix of our own.
+        env_prefix="SLUICEGATE_FAUST_",
+        store="memory://",
+        web_enabled=False,
+        topic_disable_leader=True,
+        topic_allow_declare=False,
+        # A rebalance must not wait for slow model calls: work of lost partitions is dropped and read again.
+        stream_wait_empty=False,
+        stream_buffer_maxsize=4,
+        consumer_auto_offset_reset="earliest",
+        consumer_max_fetch_size=4 * 1024 * 1024,
+        broker_session_timeout=session_s,
+        broker_rebalance_timeout=max(session_s, 10.0),
+        broker_heartbeat_interval=session_s / 5,
+        broker_commit_interval=0.5,
+        broker_max_poll_records=500,
+    )
+    app.chunk_size = settings.chunk_size
+    return app

@@ -1,0 +1,110 @@
+"""The way out: events to their topics through one aiokafka producer, confirmed by the broker before we go on."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+import structlog
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError
+
+from schemas import channels
+from schemas.codec import encode
+from schemas.common import Event
+from schemas.context import RetrievedContext
+from schemas.cost import CostEvent
+from schemas.dead_letter import DeadLetter
+from schemas.draft import Draft
+from schemas.headers import ce_headers
+from schemas.moderation import ModerationEvent
+from schemas.request import GenerationRequest
+from schemas.response import GenerationResponse
+from schemas.review import Review, ReviewDecision
+from streams.metrics import Metrics
+from streams.observe import observe
+from streams.records import Origin, RawRecord
+from streams.settings import Settings
+from streams.topics import MAX_RECORD_BYTES, physical
+
+log = structlog.get_logger(__name__)
+
+SOURCE = "/sluicegate"
+_MAX_DELAY_S = 5.0
+
+
+def key_of(event: Event) -> str:
+    """The Kafka key of an event: the conversation's or request's id; reviews are keyed for compaction."""
+    match event:
+        case GenerationRequest():
+            return event.key
+        case GenerationResponse():
+            return event.conversation_id or event.request_id
+        case Review():
+            return f"{event.draft.context.request.tenant}:{event.draft.context.request.id}"
+        case CostEvent() | ModerationEvent() | ReviewDecision():
+            return event.request_id
+        case RetrievedContext():
+            return event.request.key
+        case Draft():
+            return event.context.request.key
+    raise TypeError(f"{type(event).__name__} has no key")
+
+
+def new_producer(settings: Settings) -> AIOKafkaProducer:
+    """A producer that waits for all replicas and takes the largest record that our topics take."""
+    return AIOKafkaProducer(
+        bootstrap_servers=settings.broker,
+        acks="all",
+        enable_idempotence=settings.idempotence,
+        linger_ms=2,
+        max_batch_size=256 * 1024,
+        max_request_size=MAX_RECORD_BYTES + 32 * 1024,
+        request_timeout_ms=20_000,
+    )
+
+
+class KafkaPublisher:
+    """Publishes with retries that never give up: an unconfirmed event is never acked, and so never lost."""
+
+    def __init__(
+        self, producer: AIOKafkaProducer, prefix: str, metrics: Metrics, clock: Callable[[], datetime]
+    ) -> None:
+        self._producer = producer
+        self._prefix = prefix
+        self._metrics = metrics
+        self._clock = clock
+
+    async def publish(self, events: Sequence[Event], origin: Origin) -> None:
+        """Return once the broker has confirmed every event."""
+        await asyncio.gather(*(self._publish_one(event, origin) for event in events))
+        observe(events, self._metrics)
+
+    async def _publish_one(self, event: Event, origin: Origin) -> None:
+        topic = channels.BY_EVENT[type(event)].topic
+        event_id = getattr(event, "id", None) or key_of(event)
+        headers = ce_headers(event, event_id, SOURCE, self._clock(), origin.traceparent)
+        await self._send(topic, key_of(event).encode(), encode(event), headers)
+
+    async def dead_letter(self, record: RawRecord, letter: DeadLetter) -> None:
+        """Set a record aside with its own headers, ours added; returns once the broker has confirmed it."""
+        own = [(name, value) for name, value in record.headers if not name.startswith("__connect.errors.")]
+        await self._send(channels.DEAD_LETTERS, record.key, record.value, [*own, *letter.headers()])
+
+    async def _send(
+        self, topic: str, key: bytes | None, value: bytes | None, headers: list[tuple[str, bytes]]
+    ) -> None:
+        delay_s = 0.1
+        while True:
+            try:
+                await self._producer.send_and_wait(
+                    physical(topic, self._prefix), value=value, key=key, headers=headers
+                )
+            except MessageSizeTooLargeError:
+                raise
+            except KafkaError as error:
+                self._metrics.publish_errors_total.labels(topic=topic).inc()
+                log.warning("publish.retry", topic=topic, error=repr(error), delay_s=delay_s)
+                await asyncio.sleep(delay_s)
+                delay_s = min(delay_s * 2, _MAX_DELAY_S)
+            else:
+                return

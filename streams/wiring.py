@@ -1,0 +1,64 @@
+"""The table of agents (topic in, agent, topics out) and how each becomes a Faust agent."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from schemas import channels
+from schemas.common import Event
+from streams.app import StageApp
+from streams.delivery import Delivery
+from streams.settings import Settings
+from streams.topics import physical
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """One agent: what it reads, and what it may write."""
+
+    stage: str
+    reads: str
+    writes: tuple[str, ...]
+
+
+WIRING: tuple[Wire, ...] = (
+    Wire(
+        "retrieval",
+        channels.REQUESTS,
+        (channels.CONTEXTS, channels.RESPONSES, channels.MODERATION, channels.COSTS),
+    ),
+    Wire("generation", channels.CONTEXTS, (channels.DRAFTS, channels.RESPONSES, channels.COSTS)),
+    Wire("scoring", channels.DRAFTS, (channels.RESPONSES, channels.REVIEWS, channels.MODERATION)),
+    Wire("release", channels.REVIEW_DECISIONS, (channels.RESPONSES, channels.REVIEWS, channels.MODERATION)),
+)
+BY_STAGE: dict[str, Wire] = {wire.stage: wire for wire in WIRING}
+
+
+def bind(app: StageApp, delivery: Delivery[Any], settings: Settings) -> None:
+    """Make the stage's agent a Faust agent: chunks in, our delivery rule, acks in offset order."""
+    wire = BY_STAGE[delivery.stage.name]
+    topic = app.topic(
+        physical(wire.reads, settings.topic_prefix), key_type=bytes, value_type=bytes, value_serializer="raw"
+    )
+
+    async def agent(stream: Any) -> None:
+        async for event in stream.noack().events():
+            message = event.message
+            await delivery.accept(message.value, message.generation_id, _ack(app, event))
+
+    app.agent(topic, name=delivery.stage.name)(agent)
+
+
+def _ack(app: StageApp, event: Any) -> Callable[[], None]:
+    def ack() -> None:
+        # After a rebalance the partition is read again from the committed offset, perhaps by another worker:
+        # an ack of the old generation would commit over what the new owner is still working on.
+        if event.message.generation_id == app.consumer_generation_id:
+            event.ack()
+
+    return ack
+
+
+def unwired(event: type[Event], stage: str) -> bool:
+    """Whether a stage may not write an event: the table is checked by a test against what the agents return."""
+    return channels.BY_EVENT[event].topic not in BY_STAGE[stage].writes
