@@ -31,7 +31,7 @@ import contextlib
 import json
 import threading
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -74,7 +74,7 @@ class StubModel:
     latency_s: float = 0.0
     calls: Counter[str] = field(default_factory=Counter)
     bodies: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=1000))
-    headers: deque[dict[str, str]] = field(default_factory=lambda: deque(maxlen=1000))
+    headers: deque[Mapping[str, str]] = field(default_factory=lambda: deque(maxlen=1000))
     released: asyncio.Event = field(default_factory=asyncio.Event)
 
     def application(self) -> web.Application:
@@ -100,7 +100,7 @@ class StubModel:
         key = request.headers.get("Idempotency-Key", "")
         self.calls[key] += 1
         self.bodies.append(body)
-        self.headers.append(dict(request.headers))
+        self.headers.append(request.headers)
         if self.latency_s:
             await asyncio.sleep(self.latency_s)
         mode = request.headers.get("x-stub-mode", body["model"])
