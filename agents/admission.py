@@ -97,7 +97,7 @@ class RetrievalStage:
                 scores=without_evidence(scores),
             )
             return [response, judged]
-        passages = await self._passages(request)
+        passages = await self._passages(request, lineage)
         timings = Timings(retrieval_ms=(self.clock() - received).total_seconds() * 1e3)
         context = RetrievedContext(
             id=event_id(request.tenant, request.id or "", "context"),
@@ -125,11 +125,13 @@ class RetrievalStage:
             expected = f"one of {', '.join(error.known) or 'none'}"
             raise RequestRefused("unknown_index", str(error), "$.retrieval.index", expected) from None
 
-    async def _passages(self, request: GenerationRequest) -> list[Passage]:
+    async def _passages(self, request: GenerationRequest, lineage: Lineage) -> list[Passage]:
         wanted = request.retrieval
         if wanted is None:
             return []
-        return await self.retriever.search(wanted.index, request.question(), wanted.top_k, wanted.filters)
+        # By version, so that lineage and passages agree while another version goes live.
+        index = lineage.index or wanted.index
+        return await self.retriever.search(index, request.question(), wanted.top_k, wanted.filters)
 
     def _from_cache(
         self, request: GenerationRequest, cached: GenerationResponse, received: datetime

@@ -50,6 +50,8 @@ class Retriever(Protocol):
     async def search(self, index: str, query: str, top_k: int, filters: Mapping[str, str]) -> list[Passage]:
         """The best passages, best first, at most `top_k`; every filter must equal the passage's metadata.
 
+        `index` is a name or a version as `version` gives it.
+
         Raises:
             UnknownPart: there is no such index.
         """

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from msgspec.structs import replace
 
+from agents.citations import find_citations
 from agents.errors import Unprocessable
 from agents.outcomes import answered, moderated, without_evidence
 from agents.policy import Policy
@@ -64,10 +65,11 @@ class ReleaseStage:
         text = word.text if word.action == "edit" and word.text else draft.answer
         scores, decision = review.scores, review.decision
         if word.action == "edit":
+            draft = _edited(draft, text)
             scores, decision = await self._judge_again(draft, text)
         status, decision, text = self._outcome(word, decision, text)
         now = self.clock()
-        response = _final(review, status == "completed", text, decision, scores, now)
+        response = _final(review, draft, status == "completed", text, decision, scores, now)
         resolved = replace(review, state=_STATES[word.action], resolution=word, resolved=now)
         request = draft.context.request
         who = f"reviewer:{word.reviewer}"
@@ -77,7 +79,7 @@ class ReleaseStage:
         """A person's text is judged like a model's: an edit must not carry out what the policy blocks."""
         item = ScoreInput(text, draft.context.passages, draft.context.request.question())
         scores = await self.judge.judge(item)
-        return scores, self.policy.decide_output(scores, text, draft.context, ())
+        return scores, self.policy.decide_output(scores, text, draft.context, draft.unknown_citations)
 
     def _outcome(self, word: ReviewDecision, decision: Decision, text: str) -> tuple[str, Decision, str]:
         """Status, decision and text: a person may overrule `review`, never `block`."""
@@ -96,15 +98,20 @@ class ReleaseStage:
         return self.policy.asks_redaction(decision.rules)
 
 
+def _edited(draft: Draft, text: str) -> Draft:
+    citations, unknown = find_citations(text, draft.context.passages)
+    return replace(draft, answer=text, citations=citations, unknown_citations=unknown)
+
+
 def _final(
     review: Review,
+    draft: Draft,
     released: bool,  # noqa: FBT001  # two outcomes, named where it is called
     text: str,
     decision: Decision,
     scores: tuple[Score, ...],
     now: datetime,
 ) -> GenerationResponse:
-    draft = review.draft
     timings = replace(
         draft.timings,
         review_ms=(now - review.created).total_seconds() * 1e3,

@@ -75,7 +75,7 @@ def _held(
     request = draft.context.request
     review = Review(
         id=event_id(request.tenant, request.id or "", "review"),
-        draft=draft,
+        draft=replace(draft, timings=timings),
         scores=scores,
         decision=decision,
         state="pending",

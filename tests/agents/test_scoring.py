@@ -1,0 +1,74 @@
+"""Scoring: released, redacted, held or blocked; only whole answers are remembered."""
+
+import pytest
+
+from agents.scoring import ScoringStage
+from schemas.codec import encode
+from schemas.common import Lineage
+from tests.agents.stage_fakes import FakeClock, FakeJudge, FakeStore, draft, policy
+
+
+@pytest.fixture
+def stage(tmp_path) -> ScoringStage:
+    return ScoringStage(FakeJudge(), policy(tmp_path), FakeStore(), FakeClock())
+
+
+async def test_a_good_answer_is_released_with_scores_cost_and_lineage(stage) -> None:
+    response, judged = await stage.handle(draft())
+    assert (response.status, response.text()) == ("completed", "At 100 degrees [1].")
+    assert {score.name for score in response.scores} == {"toxicity", "groundedness"}
+    assert response.cost and response.lineage.model == "openai/m"
+    assert response.timings.total_ms > 0
+    assert (judged.stage, judged.decision.action) == ("output", "allow")
+
+
+async def test_a_toxic_answer_is_blocked_and_nowhere_in_what_leaves(stage) -> None:
+    stage.judge.toxicity = 0.95
+    events = await stage.handle(draft("You poisonous toad."))
+    assert events[0].status == "blocked"
+    assert all(b"toad" not in encode(event) for event in events)
+
+
+async def test_an_ungrounded_answer_waits_for_a_person(stage) -> None:
+    stage.judge.groundedness = 0.1
+    review, pending, judged = await stage.handle(draft())
+    assert (review.state, review.draft.answer) == ("pending", "At 100 degrees [1].")
+    assert (pending.status, pending.terminal, pending.choices) == ("pending_review", False, ())
+    assert pending.id != "default:r1:response"
+    assert judged.decision.rules == ("ungrounded",)
+
+
+async def test_what_a_failed_scorer_means_is_for_the_policy_to_say(stage) -> None:
+    stage.judge.toxicity = None
+    review, *_ = await stage.handle(draft())
+    assert review.decision.rules == ("unscored",)
+
+
+async def test_a_redacted_answer_leaves_without_the_matched_text(stage) -> None:
+    events = await stage.handle(draft("Write to ann@example.org now."))
+    response = events[0]
+    assert response.text() == "Write to [REDACTED:email] now."
+    assert response.decision.redacted == {"email": 1}
+    assert all(b"ann@" not in encode(event) for event in events)
+
+
+@pytest.mark.parametrize(
+    ("answer", "remembered"),
+    [
+        (draft(), True),
+        (draft(finish_reason="length"), False),
+        (draft("Write to ann@example.org."), False),
+        (draft(lineage=Lineage(model="openai/fallback")), False),
+    ],
+    ids=["whole", "truncated", "redacted", "from a fallback"],
+)
+async def test_only_a_whole_answer_is_remembered(stage, answer, remembered) -> None:
+    await stage.handle(answer)
+    assert bool(stage.store.cache) is remembered
+
+
+async def test_an_answer_whose_check_failed_is_not_remembered(stage) -> None:
+    stage.judge.groundedness = None
+    response, _ = await stage.handle(draft())
+    assert response.status == "completed"
+    assert stage.store.cache == {}
