@@ -17,7 +17,8 @@ async def test_a_good_answer_is_released_with_scores_cost_and_lineage(stage) -> 
     response, judged = await stage.handle(draft())
     assert (response.status, response.text()) == ("completed", "At 100 degrees [1].")
     assert {score.name for score in response.scores} == {"toxicity", "groundedness"}
-    assert response.cost and response.lineage.model == "openai/m"
+    assert response.cost == draft().cost
+    assert response.lineage.model == "openai/m"
     assert response.timings.total_ms > 0
     assert (judged.stage, judged.decision.action) == ("output", "allow")
 
