@@ -1,6 +1,5 @@
 """Any sentence-transformers model in a local folder, on torch: the other implementation (extra `torch`)."""
 
-import hashlib
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from agents.errors import ConfigurationError, MissingExtra
+from agents.model_files.torch_version import torch_version
 from agents.ports import Vectors
 
 
@@ -35,7 +35,7 @@ class SentenceTransformersEmbedder:
             raise ConfigurationError(f"the model in {folder} cannot be read: {error}") from error
         self._batch_size = batch_size
         self._lock = threading.Lock()
-        self._version = f"{folder.name}@{_state_hash(self._model)}"
+        self._version = torch_version(folder.resolve().name, self._model, self._model.max_seq_length)
         self._dimensions = int(self._model.get_embedding_dimension())
 
     @property
@@ -61,12 +61,3 @@ class SentenceTransformersEmbedder:
                 show_progress_bar=False,
             )
         return np.asarray(vectors, dtype=np.float32)
-
-
-def _state_hash(model: Any) -> str:
-    """Twelve digits over every weight, by name, and what shapes the input."""
-    digest = hashlib.sha256(str(model.max_seq_length).encode())
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.cpu().numpy().tobytes())
-    return digest.hexdigest()[:12]

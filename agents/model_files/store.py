@@ -43,7 +43,7 @@ class ModelFiles:
         find_package: FindPackage = package_folder,
     ) -> None:
         self._directory = directory
-        self._progress = progress or _silent
+        self._progress = _silent if progress is None else progress
         self._find_package = find_package
 
     def minilm(self) -> Path:

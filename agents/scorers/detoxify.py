@@ -1,6 +1,5 @@
 """Toxicity by Detoxify, on torch: the other implementation, for the torch extra."""
 
-import hashlib
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from agents.errors import ConfigurationError, MissingExtra
+from agents.model_files.torch_version import torch_version
 from agents.ports import ScoreInput
 from schemas.score import Score
 
@@ -27,8 +27,8 @@ class DetoxifyToxicity:
     """Scores with a Detoxify model; labels as `OnnxToxicity` names them, and `value` is likewise the largest.
 
     By `name` (`original`, `original-small`, `unbiased`, ...) Detoxify downloads its weights on first use. By
-    `checkpoint` nothing is downloaded when the file's `config.arch.args.model_type` is a local folder with the
-    network's configuration and tokenizer. A checkpoint is a pickle: load only what you trust.
+    `checkpoint` nothing is downloaded when the file's `config.arch.args.model_type` is a local folder with
+    the network's configuration and tokenizer. A checkpoint is a pickle: load only what you trust.
     Labels beyond the six (`sexual_explicit` of `unbiased`) keep their names and count as well.
     """
 
@@ -55,7 +55,7 @@ class DetoxifyToxicity:
         except Exception as error:  # torch, pickle and transformers each raise their own
             raise ConfigurationError(f"Detoxify cannot read {checkpoint or name}: {error}") from error
         label = Path(checkpoint).stem if checkpoint else name
-        self._version = f"detoxify-{label}@{_weights_hash(self._model.model)}"
+        self._version = torch_version(f"detoxify-{label}", self._model.model)
         self._limit = min(CHECKPOINT_TOKENS, int(self._model.tokenizer.model_max_length))
         self._lock = threading.Lock()
 
@@ -65,7 +65,7 @@ class DetoxifyToxicity:
         return self._version
 
     def score(self, batch: Sequence[ScoreInput]) -> list[Score]:
-        """One score an input, in order, of `text` alone; a long text is read in windows, none of it is cut."""
+        """One score an input, in order, of `text` alone; a long text is read in windows and not cut."""
         with self._lock:  # its tokenizer keeps padding and truncation as state
             windows = [(owner, part) for owner, item in enumerate(batch) for part in self._windows(item.text)]
             predicted = self._predict([part for _, part in windows])
@@ -101,11 +101,3 @@ class DetoxifyToxicity:
                 for row in range(len(part))
             ]
         return rows
-
-
-def _weights_hash(model: Any) -> str:
-    digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.cpu().numpy().tobytes())
-    return digest.hexdigest()[:12]

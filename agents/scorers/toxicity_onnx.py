@@ -18,6 +18,16 @@ BATCH = 64
 """Windows in one run: enough for full speed, little enough that a long text costs no memory."""
 
 
+WINDOW = 20
+STRIDE = 10
+"""Known words read at once, and from one window to the next.
+
+The network could read 100, but loses one bad sentence among harmless ones. One toxic tweet put into each of 300
+factual texts of 236 words, at a threshold of 0.5: windows of 100 find 37 %, of 50 73 %, of 20 95 %; false alarms
+are 0, 0 and 1 of 300. Tweets, which fit into one window, are told apart as well as before.
+"""
+
+
 class Vocabulary(msgspec.Struct, frozen=True):
     """The file beside the model; `words[i]` has the number i + 1, characters in `filters` are spaces."""
 
@@ -31,9 +41,10 @@ class OnnxToxicity:
     """Scores with a folder from `ModelFiles.toxicity()`.
 
     `labels` holds the six probabilities of the Jigsaw labels, `value` the largest of them: one bad trait is
-    enough. A text of more than 100 known words is read in windows that overlap by half, none of it is cut,
-    and each label counts where it is highest. Known limits: English only, identity words raise the score
-    ("gay" in a harmless sentence), threats without rude words pass.
+    enough. A text of more than 20 known words is read in windows that overlap by half, and each label counts
+    where it is highest: nothing is cut, and one bad sentence is not outweighed by good ones. Known limits:
+    English only, identity words raise the score ("gay" in a harmless sentence), threats without rude words
+    pass.
     """
 
     name = "toxicity"
@@ -83,10 +94,10 @@ class OnnxToxicity:
         return [self._numbers[word] for word in words if word in self._numbers]
 
     def _windows(self, words: list[int]) -> Iterator[NDArray[np.int64]]:
-        """At least one window; a short text has its zeros in front, the last window of a long one is full."""
-        last = max(0, len(words) - self._length)
-        for start in [*range(0, last, self._length // 2), last]:
-            part = words[start : start + self._length]
+        """At least one window, with zeros in front, which is how the network was trained on short texts."""
+        last = max(0, len(words) - WINDOW)
+        for start in [*range(0, last, STRIDE), last]:
+            part = words[start : start + WINDOW]
             window = np.zeros(self._length, dtype=np.int64)
             window[self._length - len(part) :] = part
             yield window
