@@ -22,7 +22,7 @@ from agents.ports import Embedder, ScoreInput
 from agents.scorers.groundedness import LEXICAL, WITH_SIMILARITY, Groundedness
 from schemas.common import Passage
 
-FEATURES = ("bias", "recall", "pairs", "anywhere", "quantities", "names", "novel", "first_person")
+FEATURES = ("bias", "recall", "pairs", "anywhere", "quantities", "names", "novel")
 Row = tuple[str, str, bool]
 """Passage, answer, supported."""
 
@@ -152,6 +152,8 @@ def main(say: Callable[[str], None] = print) -> None:
         "begin_cmudog dev": begin(folder / "begin_cmudog/begin_dev_cmu.jsonl"),
         "factscore odd ids": factscore(folder / "factscore/claims.jsonl", 1)[: options.limit],
     }
+    columns = ("rows", "skipped"), ("auroc", "F1 unsupported", "F1 supported", "accuracy", "ms")
+    say(f"{'':<34}{' '.join(f'{c:>8}' for c in columns[0])} {' '.join(f'{c:>14}' for c in columns[1])}")
     embedder = _embedder(options.models)
     for title, scorer in _scorers(embedder, [*dev, *tune] if options.fit else None, say).items():
         for name, rows in {"begin_wow dev": dev, **tests}.items():

@@ -33,19 +33,33 @@ Loader = Callable[[ScorerResources], Scorer]
 def _toxicity(resources: ScorerResources) -> Scorer:
     from agents.scorers.toxicity_onnx import OnnxToxicity  # noqa: PLC0415  # loads onnxruntime
 
+    _options("toxicity", resources)
     return OnnxToxicity(resources.model_files.toxicity())
 
 
 def _detoxify(resources: ScorerResources) -> Scorer:
     from agents.scorers.detoxify import DetoxifyToxicity  # noqa: PLC0415  # loads torch
 
-    return DetoxifyToxicity(**resources.options)
+    return DetoxifyToxicity(**_options("toxicity-detoxify", resources, "name", "checkpoint", "device"))
 
 
 def _groundedness(resources: ScorerResources) -> Scorer:
     from agents.scorers.groundedness import Groundedness  # noqa: PLC0415  # as the others
 
-    return Groundedness(resources.embedder)
+    similarity = _options("groundedness", resources, "similarity").get("similarity", "off")
+    if similarity not in ("on", "off"):
+        raise ConfigurationError(f"groundedness: similarity is {similarity!r}, expected on or off")
+    if similarity == "on" and resources.embedder is None:
+        raise ConfigurationError("groundedness: similarity is on, but no embedder is configured")
+    return Groundedness(resources.embedder if similarity == "on" else None)
+
+
+def _options(scorer: str, resources: ScorerResources, *known: str) -> dict[str, str]:
+    unknown = sorted(set(resources.options) - set(known))
+    if unknown:
+        expected = ", ".join(known) or "none"
+        raise ConfigurationError(f"{scorer}: unknown option {unknown[0]!r}, expected {expected}")
+    return dict(resources.options)
 
 
 SCORERS: dict[str, Loader] = {

@@ -26,10 +26,9 @@ STOP_WORDS = _words("""
     the their theirs them themselves then there these they this those through to too under until up us
     very was we were what when where which while who whom why will with would you your yours s t re ve
     ll d m st nd rd th one may might must shall well yes really actually according passage passages
-    based
+    based i'm i've i'd i'll we're you're they're
 """)
 NEGATIONS = _words("not no never none nor neither without cannot n't nobody nothing nowhere unable hardly")
-FIRST_PERSON = _words("i i'm i've i'd i'll me my mine myself")
 _NUMBERS = """
     2 two; 3 three; 4 four; 5 five; 6 six; 7 seven; 8 eight; 9 nine; 10 ten; 11 eleven; 12 twelve;
     13 thirteen; 14 fourteen; 15 fifteen; 16 sixteen; 17 seventeen; 18 eighteen; 19 nineteen; 20 twenty;
@@ -73,7 +72,6 @@ class Words:
     names: frozenset[str]
     negated: frozenset[str]
     plain: frozenset[str]
-    first_person: bool = False
 
     def __or__(self, other: "Words") -> "Words":
         return union((self, other))
@@ -89,7 +87,6 @@ def union(parts: Iterable[Words]) -> Words:
         frozenset().union(*(one.names for one in found)),
         frozenset().union(*(one.negated for one in found)),
         frozenset().union(*(one.plain for one in found)),
-        any(one.first_person for one in found),
     )
 
 
@@ -132,7 +129,6 @@ class _Reader:
         self._reach = 0  # content words that the last negation still covers
         self._since_number = _FAR
         self._sign: str | None = None
-        self._first_person = False
         self._begun = False
 
     def read(self, found: "re.Match[str]") -> None:
@@ -173,8 +169,6 @@ class _Reader:
         self._since_number += 1
         if lower in NEGATIONS or lower.endswith("n't"):
             self._reach = _SCOPE
-        elif lower in FIRST_PERSON:
-            self._first_person = True
         elif lower in _NUMBER_WORDS:
             self._quantity(_NUMBER_WORDS[lower])
         elif lower in _SCALES and self._since_number == 1:
@@ -220,7 +214,6 @@ class _Reader:
             frozenset(self._names),
             frozenset(self._negated),
             frozenset(self._plain),
-            self._first_person,
         )
 
 

@@ -43,6 +43,20 @@ def test_groundedness_is_loaded_by_its_name(resources):
     assert load_scorer("groundedness", resources).name == "groundedness"
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"similarty": "on"}, "groundedness: unknown option 'similarty', expected similarity"),
+        ({"similarity": "maybe"}, "groundedness: similarity is 'maybe', expected on or off"),
+        ({"similarity": "on"}, "groundedness: similarity is on, but no embedder is configured"),
+    ],
+)
+def test_a_wrong_option_is_told_with_what_was_expected(resources, options, message):
+    with pytest.raises(ConfigurationError) as error:
+        load_scorer("groundedness", ScorerResources(resources.model_files, options=options))
+    assert str(error.value) == message
+
+
 def test_an_unknown_name_is_told_with_the_known_ones(resources):
     with pytest.raises(
         UnknownPart, match=r"unknown scorer 'toxic'.*groundedness, toxicity, toxicity-detoxify"
