@@ -4,8 +4,10 @@ Other packages join by an entry point in the group `sluicegate.providers` whose 
 """
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
 from importlib.metadata import entry_points
+from typing import Protocol
+
+from pydantic import SecretStr
 
 from agents.errors import ConfigurationError, UnknownPart
 from agents.ports import Provider
@@ -13,71 +15,89 @@ from agents.ports import Provider
 GROUP = "sluicegate.providers"
 
 
-@dataclass(frozen=True, slots=True)
-class ProviderConfig:
+class ProviderSpec(Protocol):
     """What an installation says of one provider. `options` are the kind's own settings, as text."""
 
-    name: str
-    base_url: str | None = None
-    api_key: str | None = field(default=None, repr=False)
-    model: str | None = None
-    media_types: Collection[str] = ()
-    options: Mapping[str, str] = field(default_factory=dict)
+    @property
+    def kind(self) -> str:
+        """A name in the table."""
+        ...
+
+    @property
+    def base_url(self) -> str | None:
+        """Where its API is."""
+        ...
+
+    @property
+    def api_key(self) -> SecretStr | None:
+        """What it asks for, if it does."""
+        ...
+
+    @property
+    def model(self) -> str:
+        """Asked for when nobody names one."""
+        ...
+
+    @property
+    def media_types(self) -> Collection[str]:
+        """Content parts it takes besides text."""
+        ...
+
+    @property
+    def options(self) -> Mapping[str, str]:
+        """Settings of its kind."""
+        ...
 
 
-Loader = Callable[[ProviderConfig], Provider]
-"""Makes a provider; it opens no connection yet. Its library is imported when it is called, not before."""
+Loader = Callable[[str, ProviderSpec], Provider]
+"""Makes the provider of a name; it opens no connection yet. Its library is imported when it is called."""
 
 
-def _openai(config: ProviderConfig) -> Provider:
+def _openai(name: str, spec: ProviderSpec) -> Provider:
     from agents.providers.openai import OpenAIProvider  # noqa: PLC0415  # the client takes a second to import
 
-    options = dict(config.options)
-    connect_timeout_s = float(options.pop("connect_timeout_s", "5"))
-    _refuse_unknown(config, options)
+    options = _options(spec, connect_timeout_s="5")
     return OpenAIProvider(
-        config.name,
-        config.base_url,
-        config.api_key,
-        config.model or "gpt-4o-mini",
-        config.media_types,
-        connect_timeout_s,
+        name,
+        spec.base_url,
+        spec.api_key.get_secret_value() if spec.api_key else None,
+        spec.model,
+        spec.media_types,
+        connect_timeout_s=float(options["connect_timeout_s"]),
     )
 
 
-def _extractive(config: ProviderConfig) -> Provider:
+def _extractive(name: str, spec: ProviderSpec) -> Provider:
     from agents.providers.extractive import ExtractiveProvider  # noqa: PLC0415  # as the others
 
-    options = dict(config.options)
-    sentences = int(options.pop("sentences", "2"))
-    least_coverage = float(options.pop("least_coverage", "0.4"))
-    _refuse_unknown(config, options)
-    return ExtractiveProvider(config.name, sentences, least_coverage)
+    options = _options(spec, sentences="2", least_coverage="0.4")
+    return ExtractiveProvider(name, int(options["sentences"]), float(options["least_coverage"]))
+
+
+def _options(spec: ProviderSpec, **defaults: str) -> dict[str, str]:
+    if unknown := sorted(spec.options.keys() - defaults.keys()):
+        raise ValueError(f"unknown options {', '.join(unknown)}; known: {', '.join(defaults)}")
+    return {**defaults, **spec.options}
 
 
 PROVIDERS: dict[str, Loader] = {"openai": _openai, "extractive": _extractive}
 
 
-def load_provider(kind: str, config: ProviderConfig) -> Provider:
-    """A provider of that kind.
+def load_provider(name: str, spec: ProviderSpec) -> Provider:
+    """The provider of that name, of the kind that `spec` says.
 
     Raises:
         UnknownPart: there is no such kind.
         ConfigurationError: its options are not those of the kind.
     """
     joined = {entry.name: entry for entry in entry_points(group=GROUP)}
-    if kind in PROVIDERS:
-        loader = PROVIDERS[kind]
-    elif kind in joined:
-        loader = joined[kind].load()
+    if spec.kind in PROVIDERS:
+        loader = PROVIDERS[spec.kind]
+    elif spec.kind in joined:
+        loader = joined[spec.kind].load()
     else:
-        raise UnknownPart("provider kind", kind, [*PROVIDERS, *joined])
+        raise UnknownPart("provider kind", spec.kind, [*PROVIDERS, *joined])
     try:
-        return loader(config)
+        return loader(name, spec)
     except ValueError as error:
-        raise ConfigurationError(f"provider {config.name!r}: {error}") from None
-
-
-def _refuse_unknown(config: ProviderConfig, left: Mapping[str, str]) -> None:
-    if left:
-        raise ConfigurationError(f"provider {config.name!r}: unknown options {', '.join(sorted(left))}")
+        raise ConfigurationError(f"provider {name!r}: {error}") from None
