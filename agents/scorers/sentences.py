@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 _CITATION = re.compile(r"\[\d{1,3}(?:\s*[,;–-]\s*\d{1,3})*\]")
 _TRAILING_CITATIONS = re.compile(r"(?:[ \t]*\[\d{1,3}(?:\s*[,;–-]\s*\d{1,3})*\])+")
-_END = re.compile(r"[.!?…]+[\"'”’»)\]]*(?=\s|\[\d|$)|[。！？]+[”’」』）]*|\n+")
+_END = re.compile(r"(?<![.!?…])[.!?…]++[\"'”’»)\]]*+(?=\s|\[\d|$)|[。！？]+[”’」』）]*|\n+")
 _LINE_MARK = re.compile(r"\s*(?:(?:[-*•–]|#{1,6}|\d{1,3}[.)]|>)\s+)*")
 _ABBREVIATION = re.compile(
     r"(?:^|[\s(\[\"“])(?:[A-Za-z]|(?:[A-Za-z]\.)+[A-Za-z]|mrs?|ms|dr|prof|st|jr|sr|vs|etc|cf|al|nos?|vol|fig|pp"
@@ -92,14 +92,13 @@ def _continues(text: str, stop: "re.Match[str]", capitals: bool) -> bool:  # noq
     The last counts only in a text that writes `capitals` at all.
     """
     dot, end = stop.span()
-    line = text.rfind("\n", 0, dot) + 1
-    before = text[max(line, dot - 12) : dot]
+    before = text[max(0, dot - 12) : dot].rpartition("\n")  # a bounded look: the text may be hostile
     following = text[end : end + 2].strip()[:1]
     if following.islower():
         return capitals
-    if stop.group() == "." and _ABBREVIATION.search(before):
+    if stop.group() == "." and _ABBREVIATION.search(before[2]):
         return bool(following)
-    return before.strip().isdigit() and not text[line:dot].strip(" \t0123456789")
+    return before[2].strip(" \t").isdigit() and (before[1] == "\n" or dot <= 12)
 
 
 def claims(sentence: str) -> bool:

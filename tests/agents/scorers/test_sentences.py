@@ -1,5 +1,6 @@
 """Sentences with their offsets, and which of them claim anything."""
 
+import time
 from itertools import pairwise
 
 import pytest
@@ -49,6 +50,18 @@ def test_sentences_come_in_order_and_leave_out_no_letter(text):
     assert all(text[span.start : span.end].strip() == text[span.start : span.end] != "" for span in spans)
     kept = "".join(text[span.start : span.end] for span in spans)
     assert sum(c.isalpha() for c in kept) == sum(c.isalpha() for c in text)
+
+
+@pytest.mark.parametrize(
+    "piece", ["!", "[1", "[1] ", "1. ", "a.", "hi, ", "- ", "\n", "“", "not ", "U.S. ", "1,111"]
+)
+def test_a_hostile_text_takes_linear_time(piece):
+    """Each takes under a second; what is quadratic in 200,000 characters takes minutes."""
+    text = "Hi " + piece * (200_000 // len(piece)) + "a"
+    started = time.process_time()
+    for span in split(without_citations(text)):
+        claims(text[span.start : span.end])
+    assert time.process_time() - started < 5
 
 
 def test_citations_are_blanked_without_moving_the_text():
