@@ -210,18 +210,18 @@ async def test_a_score_under_a_wrong_name_gets_the_right_one(running):
 
 
 async def test_a_slow_scorer_times_out_and_the_others_do_not_wait_longer(running):
-    engine = await running(HangingScorer(), FakeScorer(), timeout_s=0.15)
+    engine = await running(HangingScorer(), FakeScorer(), timeout_s=0.6)
     started = time.monotonic()
     slow, quick = await engine.judge(ScoreInput("x"))
-    assert 0.1 < time.monotonic() - started < 1.5
+    assert 0.5 < time.monotonic() - started < 3
     assert (slow.status, slow.reason) == ("failed", "timeout")
-    assert slow.latency_ms >= 140
+    assert slow.latency_ms >= 580
     assert quick.status == "ok"
     assert quick.latency_ms < slow.latency_ms
 
 
 async def test_a_scorer_whose_threads_all_hang_does_not_starve_the_others(running):
-    engine = await running(HangingScorer(), FakeScorer(), timeout_s=0.2, threads=2, max_batch=1)
+    engine = await running(HangingScorer(), FakeScorer(), timeout_s=1.0, threads=2, max_batch=1)
     results = await asyncio.gather(*(engine.judge(ScoreInput("x")) for _ in range(20)))
     assert {scores[0].reason for scores in results} == {"timeout"}
     assert {scores[1].status for scores in results} == {"ok"}
@@ -229,7 +229,7 @@ async def test_a_scorer_whose_threads_all_hang_does_not_starve_the_others(runnin
 
 async def test_a_scorer_that_comes_back_is_used_again(running):
     hanging = HangingScorer()
-    engine = await running(hanging, timeout_s=0.2, threads=1)
+    engine = await running(hanging, timeout_s=0.8, threads=1)
     (first,) = await engine.judge(ScoreInput("x"))
     hanging.released.set()
     await asyncio.sleep(0.1)
