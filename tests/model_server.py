@@ -16,6 +16,8 @@ The model's name, or the header `x-stub-mode` where the caller can set one, choo
     not-a-completion, no-choices, no-content, empty
                               200 with JSON that holds no answer
     no-usage                  the answer without its usage
+    odd-details, odd-finish, null-choice
+                              200 with parts of other types than the API has
     length                    the answer with the finish reason `length`
     cut                       half an answer, then the connection is closed
     hang, dribble             no answer; a header and then a byte now and then, for a minute
@@ -123,14 +125,16 @@ class StubModel:
         if mode == "refusal":
             message |= {"content": None, "refusal": "I cannot help with that."}
         finish = {"length": "length", "content-filter": "content_filter"}.get(mode, "stop")
-        choice = {"index": 0, "message": message, "finish_reason": finish}
+        choice = {"index": 0, "message": message, "finish_reason": ["x"] if mode == "odd-finish" else finish}
+        usage = USAGE | ({"prompt_tokens_details": {"cached_tokens": "x"}} if mode == "odd-details" else {})
+        choices = {"no-choices": [], "null-choice": [None]}.get(mode, [choice])
         return {
             "id": "chatcmpl-stub",
             "object": "chat.completion",
             "created": 1,
             "model": body["model"],
-            "choices": [] if mode == "no-choices" else [choice],
-            **({} if mode == "no-usage" else {"usage": USAGE}),
+            "choices": choices,
+            **({} if mode == "no-usage" else {"usage": usage}),
         }
 
     async def _broken(self, request: web.Request, mode: str) -> web.StreamResponse:

@@ -15,10 +15,9 @@ from openai.types.chat.chat_completion import Choice
 from agents.errors import ModelBadOutput, ModelRefused, ModelTimeout
 from agents.ports import Completion, ModelCall
 from agents.providers.openai_errors import mapped
-from schemas.common import FinishReason, Usage
+from schemas.common import Usage
 
 OPENAI_URL = "https://api.openai.com/v1"
-_FINISH: dict[str | None, FinishReason] = {"length": "length", "stop": "stop"}
 _CHARACTERS_PER_TOKEN = 4
 _NO_KEY = "none"
 
@@ -98,7 +97,7 @@ class OpenAIProvider:
         usage = _usage(answer)
         return Completion(
             text=text,
-            finish_reason=_FINISH.get(choice.finish_reason, "stop"),
+            finish_reason="length" if choice.finish_reason == "length" else "stop",
             model=answer.model if isinstance(answer.model, str) else call.model or self.default_model,
             provider=self.name,
             usage=usage or _estimated(call, text),
@@ -122,14 +121,17 @@ def _usage(answer: ChatCompletion) -> Usage | None:
     read, written = getattr(usage, "prompt_tokens", None), getattr(usage, "completion_tokens", None)
     if not isinstance(read, int) or not isinstance(written, int) or read < 0 or written < 0:
         return None
-    cached = getattr(getattr(usage, "prompt_tokens_details", None), "cached_tokens", None) or 0
-    reasoning = getattr(getattr(usage, "completion_tokens_details", None), "reasoning_tokens", None) or 0
     return Usage(
         input_tokens=read,
         output_tokens=written,
-        cached_input_tokens=max(0, min(cached, read)),
-        reasoning_tokens=max(0, min(reasoning, written)),
+        cached_input_tokens=min(_part(usage, "prompt_tokens_details", "cached_tokens"), read),
+        reasoning_tokens=min(_part(usage, "completion_tokens_details", "reasoning_tokens"), written),
     )
+
+
+def _part(usage: object, details: str, name: str) -> int:
+    value = getattr(getattr(usage, details, None), name, None)
+    return max(0, value) if isinstance(value, int) else 0
 
 
 def _estimated(call: ModelCall, text: str) -> Usage:

@@ -99,6 +99,14 @@ async def test_missing_usage_is_estimated_and_flagged(provider: OpenAIProvider) 
     assert answer.usage == Usage(input_tokens=11, output_tokens=6)
 
 
+@pytest.mark.parametrize("mode", ["odd-details", "odd-finish"])
+async def test_odd_parts_that_do_not_matter_leave_the_answer_whole(
+    provider: OpenAIProvider, mode: str
+) -> None:
+    answer = await provider.complete(call(model=mode))
+    assert (answer.text, answer.finish_reason, answer.usage.input_tokens) == (ANSWER, "stop", 120)
+
+
 async def test_an_answer_cut_by_its_length_says_so(provider: OpenAIProvider) -> None:
     assert (await provider.complete(call(model="length"))).finish_reason == "length"
 
@@ -121,6 +129,7 @@ async def test_an_answer_cut_by_its_length_says_so(provider: OpenAIProvider) -> 
         ("garbage-html", ModelBadOutput),
         ("not-a-completion", ModelBadOutput),
         ("no-choices", ModelBadOutput),
+        ("null-choice", ModelBadOutput),
         ("no-content", ModelBadOutput),
         ("empty", ModelBadOutput),
         ("cut", ModelUnavailable),
