@@ -144,6 +144,8 @@ def test_personal_data_is_replaced(default: Policy, text: str, expected: str, co
 def test_overlapping_matches_leave_nothing_behind(tmp_path: Path) -> None:
     found = policy(tmp_path, redactions={"a": {"pattern": "abc"}, "b": {"pattern": "bcde"}})
     assert found.redact("xabcdex") == ("x[REDACTED:a]x", {"a": 1})
+    inner = policy(tmp_path, redactions={"inner": {"pattern": "cd"}, "outer": {"pattern": "abcdef"}})
+    assert inner.redact("xabcdefx") == ("x[REDACTED:outer]x", {"outer": 1})
 
 
 @given(st.text(alphabet=st.sampled_from(list("ab1@.+- 4()é\n")), max_size=80))
