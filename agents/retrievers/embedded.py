@@ -5,6 +5,7 @@ file's times, reads the new version in a thread, and answers with the old one un
 """
 
 import asyncio
+import logging
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future
@@ -20,6 +21,7 @@ from agents.retrievers.snapshot import Snapshot
 from schemas.common import Passage
 
 T = TypeVar("T")
+_log = logging.getLogger(__name__)
 
 KEPT_VERSIONS = 4
 """Versions kept in memory beside the live ones, for requests that were admitted before a switch."""
@@ -55,13 +57,16 @@ class EmbeddedRetriever:
         self._queries: OrderedDict[str, Vectors] = OrderedDict()
 
     def version(self, index: str) -> str:
-        """The version that a search finds now; the first time, the one the catalog names.
+        """The version that a search finds now; until it is in memory, the one the catalog names.
 
         Raises:
             UnknownPart: there is no such index.
         """
         live = self._follow(index)
-        return live.snapshot.version if live.snapshot else self._store.catalog(index).live
+        if live.snapshot is not None:
+            return live.snapshot.version
+        self._loading(index, live)
+        return self._store.catalog(index).live
 
     async def search(self, index: str, query: str, top_k: int, filters: Mapping[str, str]) -> list[Passage]:
         """The best passages, best first. A filter may name any metadata of a passage, and `source`.
@@ -78,16 +83,12 @@ class EmbeddedRetriever:
     async def _snapshot(self, index: str) -> Snapshot:
         name, _, digest = index.partition("@")
         live = self._follow(name)
-        if not digest:
-            if live.snapshot is not None:
-                return live.snapshot
-            return await asyncio.wrap_future(self._loading(name, live))
-        with self._lock:
-            if live.snapshot is not None and live.snapshot.version == index:
-                return live.snapshot
-            recent = self._recent.get(index)
-        if recent is not None:
-            return recent
+        snapshot = live.snapshot
+        if snapshot is None:
+            # shielded, because all who wait share it: one who gives up must not cancel it for the others
+            snapshot = await asyncio.shield(asyncio.wrap_future(self._loading(name, live)))
+        if not digest or snapshot.version == index:
+            return snapshot
         return await self._off_loop(lambda: self._read(name, index))
 
     def _follow(self, name: str) -> _Live:
@@ -118,10 +119,12 @@ class EmbeddedRetriever:
         live = self._live[name]
         try:
             snapshot = self._read(name, self._store.catalog(name).live)
-        except Exception:
+        except Exception as error:
             with self._lock:  # the old one serves on; the next change of the catalog is another chance
                 live.loading = None
                 live.stamp = stamp if live.snapshot else None
+            if live.snapshot is not None:
+                _log.error("index %s stays at %s: %s", name, live.snapshot.version, error)
             raise
         with self._lock:
             live.snapshot, live.stamp, live.loading = snapshot, stamp, None
