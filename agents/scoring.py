@@ -56,7 +56,7 @@ class ScoringStage:
             s.status != "failed" for s in response.scores
         )
         allowed = response.status == "completed" and response.decision and response.decision.action == "allow"
-        as_asked = draft.lineage.model == draft.context.lineage.model
+        as_asked = draft.lineage == draft.context.lineage
         if key and whole and allowed and as_asked:
             await self.store.remember(key, response)
 

@@ -15,6 +15,7 @@ from typing import Generic, Protocol, TypeVar
 import structlog
 
 from agents.errors import Unprocessable
+from schemas.channels import BY_EVENT
 from schemas.codec import DecodeError, decode
 from schemas.common import Event
 from schemas.dead_letter import DeadLetter
@@ -89,11 +90,15 @@ class Delivery(Generic[E]):
     publisher: Publisher
     metrics: Metrics
     window: int
+    _topic: str = field(init=False)
     _free: asyncio.Semaphore = field(init=False)
     _tasks: set[asyncio.Task[None]] = field(init=False, default_factory=set)
     _ledgers: dict[tuple[object, str, int], Ledger] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
+        self._topic = BY_EVENT[
+            self.stage.event
+        ].topic  # as our tables name it, without an installation's prefix
         self._free = asyncio.Semaphore(self.window)
 
     @property
@@ -145,7 +150,7 @@ class Delivery(Generic[E]):
         started = perf_counter()
         result = await self._deliver(record)
         self.metrics.stage_duration_seconds.labels(stage=self.stage.name).observe(perf_counter() - started)
-        self.metrics.records_total.labels(topic=record.topic, result=result).inc()
+        self.metrics.records_total.labels(topic=self._topic, result=result).inc()
         ledger.finish(entry)
 
     async def _deliver(self, record: RawRecord) -> str:
@@ -196,7 +201,7 @@ class Delivery(Generic[E]):
 
     async def _set_aside(self, record: RawRecord, letter: DeadLetter) -> None:
         await self.publisher.dead_letter(record, letter)
-        self.metrics.dead_letters_total.labels(topic=record.topic, reason=letter.reason).inc()
+        self.metrics.dead_letters_total.labels(topic=self._topic, reason=letter.reason).inc()
         log.warning(
             "record.dead_letter",
             stage=self.stage.name,

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from schemas.common import Event
 from schemas.cost import CostEvent
+from schemas.draft import Draft
 from schemas.moderation import ModerationEvent
 from schemas.response import GenerationResponse
 from schemas.score import Score
@@ -19,6 +20,8 @@ def observe(events: Sequence[Event], metrics: Metrics) -> None:
         match event:
             case GenerationResponse():
                 _response(event, metrics)
+            case Draft():
+                metrics.model_calls_total.labels(provider=event.provider, outcome="ok").inc()
             case CostEvent():
                 _cost(event, metrics)
             case ModerationEvent():

@@ -67,6 +67,7 @@ class Settings(BaseSettings):
         default_factory=dict, description="Options of each scorer"
     )
     embedder: str = Field("minilm", description="minilm (ONNX) or sentence-transformers (torch extra)")
+    embedder_options: dict[str, str] = Field(default_factory=dict, description="Options of the embedder")
 
     in_flight: int = Field(256, ge=1, le=10_000, description="Records a stage works on at once")
     chunk_size: int = Field(64, ge=1, le=1_000, description="Records Faust hands over at once")

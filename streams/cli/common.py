@@ -11,7 +11,9 @@ from streams.settings import Settings, load_settings
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
-BrokerOption = Annotated[str | None, typer.Option("--broker", help="Kafka bootstrap servers, over the settings.")]
+BrokerOption = Annotated[
+    str | None, typer.Option("--broker", help="Kafka bootstrap servers, over the settings.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 

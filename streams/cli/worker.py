@@ -10,9 +10,13 @@ from streams.settings import STAGES, Settings
 
 
 def worker(
-    stages: Annotated[str, typer.Option(help=f"Which stages to run, comma separated: {', '.join(STAGES)}.")] = "all",
+    stages: Annotated[
+        str, typer.Option(help=f"Which stages to run, comma separated: {', '.join(STAGES)}.")
+    ] = "all",
     broker: common.BrokerOption = None,
-    web_port: Annotated[int | None, typer.Option(help="Port of /metrics, /healthz, /readyz; 0 picks one.")] = None,
+    web_port: Annotated[
+        int | None, typer.Option(help="Port of /metrics, /healthz, /readyz; 0 picks one.")
+    ] = None,
 ) -> None:
     """Run stages until SIGTERM; a clean stop finishes what is in flight.
 

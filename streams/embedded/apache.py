@@ -91,8 +91,8 @@ class ApacheKafka(ServerProcess):
 
     def ready(self) -> bool:
         """Whether it knows its own cluster: listening comes before that."""
-        from kafka.admin import KafkaAdminClient  # noqa: PLC0415
-        from kafka.errors import KafkaError  # noqa: PLC0415
+        from kafka.admin import KafkaAdminClient
+        from kafka.errors import KafkaError
 
         if not super().ready():
             return False
@@ -152,7 +152,9 @@ def resolve_jars(libs: Path) -> None:
     )
     if done.returncode:
         shutil.rmtree(draft, ignore_errors=True)
-        raise ServerFailed(f"Maven could not resolve Apache Kafka\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+        raise ServerFailed(
+            f"Maven could not resolve Apache Kafka\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
+        )
     try:
         draft.rename(libs)
     except OSError:  # another process was faster

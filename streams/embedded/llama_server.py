@@ -15,7 +15,7 @@ def main() -> None:
     parser.add_argument("--slots", type=int, default=4)
     parser.add_argument("--context", type=int, default=2048)
     given = parser.parse_args()
-    import xllamacpp  # noqa: PLC0415  # heavy; only this process needs it
+    import xllamacpp  # heavy; only this process needs it
 
     params = xllamacpp.CommonParams()
     params.model.path = given.model

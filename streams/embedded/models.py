@@ -35,12 +35,19 @@ class EmbeddedModelServer(ServerProcess):
         if find_spec("xllamacpp") is None:
             raise MissingExtra("the embedded model", "embedded")
         served = ("--model", str(self._gguf), "--alias", MODEL, "--port", str(self.port))
-        return [sys.executable, "-m", "streams.embedded.llama_server", *served, "--threads", str(self._threads)]
+        return [
+            sys.executable,
+            "-m",
+            "streams.embedded.llama_server",
+            *served,
+            "--threads",
+            str(self._threads),
+        ]
 
     def ready(self) -> bool:
         """Whether the model is loaded."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/health", timeout=2) as answer:  # noqa: S310
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/health", timeout=2) as answer:
                 return bool(json.load(answer).get("status") == "ok")
         except (OSError, ValueError, urllib.error.URLError):
             return False

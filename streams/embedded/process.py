@@ -93,7 +93,7 @@ class ServerProcess:
                 cwd=self.directory,
                 env={**os.environ, **self.environment()},
                 start_new_session=True,  # Ctrl-C is for us: we stop our servers in order
-                preexec_fn=_end_with_parent,
+                preexec_fn=_end_with_parent,  # noqa: PLW1509  # one system call, takes no lock
             )
         try:
             self._await(self.ready)
@@ -108,7 +108,9 @@ class ServerProcess:
             if self._process is None or self._process.poll() is not None:
                 raise ServerFailed(f"{self.name} ended while starting\n{self.tail()}")
             if time.monotonic() > end:
-                raise ServerFailed(f"{self.name} did not answer in {self.start_timeout_s:.0f} s\n{self.tail()}")
+                raise ServerFailed(
+                    f"{self.name} did not answer in {self.start_timeout_s:.0f} s\n{self.tail()}"
+                )
             time.sleep(0.05)
 
     def tail(self, lines: int = 15) -> str:

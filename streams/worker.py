@@ -1,0 +1,129 @@
+"""A worker: the chosen stages, their Faust apps, the web server and the watchdogs, started and stopped in order."""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+
+from streams.app import StageApp, new_app
+from streams.delivery import Delivery
+from streams.lag import LagMonitor
+from streams.services import Services
+from streams.settings import Settings
+from streams.stages import new_stage
+from streams.web import WebServer
+from streams.wiring import bind
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class _Running:
+    """One stage at work."""
+
+    app: StageApp
+    delivery: Delivery[Any]
+    lag: LagMonitor
+    watching: "asyncio.Task[None]"
+
+
+@dataclass(slots=True)
+class Worker:
+    """Runs stages until it is asked to stop.
+
+    A clean stop takes no new records, lets those in flight finish, commits, and leaves the consumer groups.
+    """
+
+    settings: Settings
+    stages: Sequence[str]
+    services: Services
+    web: WebServer = field(init=False)
+    _running: list[_Running] = field(init=False, default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.web = WebServer(
+            self.services.metrics.registry,
+            self.health,
+            self.readiness,
+            self.settings.web_host,
+            self.settings.web_port,
+        )
+
+    async def start(self) -> None:
+        """Start every stage; returns when all have joined their groups."""
+        await self.services.start(self.stages)
+        await self.web.start()
+        log.info("worker.web", url=f"http://{self.settings.web_host}:{self.web.port}/metrics")
+        # Side by side: each group's first join waits for the broker's initial rebalance delay.
+        self._running.extend(await asyncio.gather(*(self._start_stage(name) for name in self.stages)))
+        log.info("worker.started", stages=list(self.stages))
+
+    async def _start_stage(self, name: str) -> _Running:
+        settings, services = self.settings, self.services
+        app = new_app(name, settings)
+        stage = new_stage(name, services)
+        delivery = Delivery(stage, services.publisher, services.metrics, settings.in_flight)
+        bind(app, delivery, settings)
+        app.finalize()
+        await app.start()
+        lag = LagMonitor(
+            settings.broker,
+            f"{settings.group_prefix}.{name}",
+            settings.topic_prefix,
+            lambda: {(tp.topic, tp.partition) for tp in app.consumer.assignment()},
+            services.metrics,
+            settings.stall_after_s,
+        )
+        return _Running(app, delivery, lag, asyncio.create_task(lag.run()))
+
+    async def run(self) -> None:
+        """Start, work until SIGINT or SIGTERM, stop. A second signal stops at once."""
+        stopping = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stopping.set)
+        await self.start()
+        await stopping.wait()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+        log.info("worker.stopping")
+        await self.stop()
+
+    async def stop(self) -> None:
+        """Finish what is in flight within the limit, commit, leave the groups."""
+        await asyncio.gather(*(self._stop_stage(running) for running in self._running))
+        self._running.clear()
+        await self.web.aclose()
+        await self.services.aclose()
+        log.info("worker.stopped")
+
+    async def _stop_stage(self, running: _Running) -> None:
+        running.watching.cancel()
+        with contextlib.suppress(asyncio.CancelledError, Exception):
+            await running.watching
+        if running.app.consumer.assignment():
+            await running.app.consumer.pause_partitions(running.app.consumer.assignment())
+        late = await running.delivery.drain(self.settings.drain_timeout_s)
+        if late:
+            log.warning("worker.cut_off", stage=running.delivery.stage.name, records=late)
+        await running.app.stop()
+
+    async def health(self) -> dict[str, str | None]:
+        """Fails when a stage's offsets stand still under lag, or its watchdog died."""
+        now_s = asyncio.get_running_loop().time()
+        found: dict[str, str | None] = {}
+        for running in self._running:
+            stalled_s = running.lag.watchdog.stalled_s(now_s)
+            dead = running.watching.done() and "its lag watch ended"
+            stuck = not running.lag.watchdog.healthy(now_s) and f"offsets stand still for {stalled_s:.0f} s"
+            found[running.delivery.stage.name] = dead or stuck or None
+        return found
+
+    async def readiness(self) -> dict[str, str | None]:
+        """Ready when every stage has joined its group; Redis is told of but not needed."""
+        joined = {r.delivery.stage.name: bool(r.app.consumer.assignment()) for r in self._running}
+        return {name: None if joined.get(name) else "no partitions yet" for name in self.stages}
