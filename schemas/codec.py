@@ -1,9 +1,8 @@
 """Bytes to events and back: tolerant of unknown fields when reading, strict about everything we write."""
 
-import json
 import re
 from functools import cache
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -11,6 +10,9 @@ from schemas.common import SCHEMA_VERSION, Event
 from schemas.dead_letter import DeadLetterReason
 
 E = TypeVar("E", bound=Event)
+
+MAX_DEPTH = 64
+"""Levels of nesting that free-form `metadata` may have: what is read must be writable again at any call depth."""
 
 _encoder = msgspec.json.Encoder(decimal_format="string")
 _PATH = re.compile(r"^(?P<what>.*?)(?: - at `(?P<path>.+)`)?$", re.DOTALL)
@@ -46,12 +48,33 @@ def decode(kind: type[E], value: bytes | None, max_bytes: int | None = None) -> 
     if max_bytes is not None and len(value) > max_bytes:
         raise DecodeError("too_large", f"{len(value)} bytes", "$", f"at most {max_bytes} bytes")
     try:
-        event: E = _decoder(kind).decode(value)
-        return event  # noqa: TRY300  # an else branch would only hide the happy path
-    except msgspec.ValidationError as error:
-        raise _explained(str(error), value) from None
+        return _read(kind, value)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _unreadable(value, error) from None
+
+
+def _read(kind: type[E], value: bytes) -> E:
+    try:
+        event: E = _decoder(kind).decode(value)
+    except msgspec.ValidationError as error:
+        raise _explained(str(error), value) from None
+    if _deeper_than(MAX_DEPTH, getattr(event, "metadata", None)):
+        raise DecodeError("invalid", "nested too deeply", "$.metadata", f"at most {MAX_DEPTH} levels")
+    return event
+
+
+def _deeper_than(limit: int, value: object) -> bool:
+    level = [value]
+    for _ in range(limit):
+        level = [child for item in level for child in _containers_in(item)]
+        if not level:
+            return False
+    return True
+
+
+def _containers_in(value: object) -> list[object]:
+    children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return [child for child in children if isinstance(child, dict | list)]
 
 
 def _unreadable(value: bytes, error: Exception) -> DecodeError:
@@ -73,20 +96,36 @@ def _explained(text: str, value: bytes) -> DecodeError:
     return DecodeError("invalid", what, path, expected["expected"] if expected else None)
 
 
+class _Versioned(msgspec.Struct):
+    version: Any = None
+
+
+_version_decoder = msgspec.json.Decoder(_Versioned)
+
+
 def _is_newer(value: bytes) -> bool:
-    version = json.loads(value).get("version")
+    """Whether the version is one we do not know yet; what cannot be read at all raises, as in `decode`."""
+    try:
+        version = _version_decoder.decode(value).version
+    except msgspec.ValidationError:  # a number of thousands of digits
+        return False
     return isinstance(version, int) and version > SCHEMA_VERSION
 
 
 def encode(event: Event) -> bytes:
-    """Write an event, after proving that it can be read back as what it claims to be.
+    """Write an event, after proving that it reads back as the same event.
+
+    The comparison finds what JSON would change without a word: NaN and infinity become null there.
 
     Raises:
         ValueError: a field holds what its type does not allow: our mistake, found before it is published.
     """
-    value = _encoder.encode(event)
+    name = type(event).__name__
     try:
-        _decoder(type(event)).decode(value)
-    except msgspec.ValidationError as error:
-        raise ValueError(f"{type(event).__name__} would not be readable: {error}") from None
+        value = _encoder.encode(event)
+        same = _decoder(type(event)).decode(value) == event
+    except (msgspec.MsgspecError, TypeError, UnicodeEncodeError, RecursionError) as error:
+        raise ValueError(f"{name} would not be readable: {error}") from None
+    if not same:
+        raise ValueError(f"{name} would read back as another: a NaN, an infinity, or a value of another type")
     return value

@@ -8,7 +8,7 @@ from datetime import datetime
 from schemas.channels import BY_EVENT
 from schemas.common import Event
 
-_TRACEPARENT = re.compile(r"^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$")
+_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,13 @@ class EventHeaders:
 def ce_headers(
     event: Event, event_id: str, source: str, time: datetime, traceparent: str | None = None
 ) -> list[tuple[str, bytes]]:
-    """The headers of an event that we write."""
+    """The headers of an event that we write.
+
+    Raises:
+        ValueError: `time` has no zone, which RFC 3339 asks for.
+    """
+    if time.tzinfo is None:
+        raise ValueError("ce_time needs a zone")
     named = {
         "ce_specversion": "1.0",
         "ce_id": event_id,
@@ -44,7 +50,7 @@ def read_headers(headers: Sequence[tuple[str, bytes]]) -> EventHeaders:
     return EventHeaders(
         id=found.get("ce_id") or None,
         type=found.get("ce_type") or None,
-        traceparent=traceparent if traceparent and _TRACEPARENT.match(traceparent) else None,
+        traceparent=traceparent if traceparent and _TRACEPARENT.fullmatch(traceparent) else None,
     )
 
 
