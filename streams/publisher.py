@@ -88,7 +88,9 @@ class KafkaPublisher:
     async def dead_letter(self, record: RawRecord, letter: DeadLetter) -> None:
         """Set a record aside with its own headers, ours added; returns once the broker has confirmed it."""
         own = [(name, value) for name, value in record.headers if not name.startswith("__connect.errors.")]
-        await self._send(channels.DEAD_LETTERS, record.key, record.value, [*own, *letter.headers()])
+        # aiokafka sends no record without both key and value: an empty key stands for the missing one.
+        key = b"" if record.key is None and record.value is None else record.key
+        await self._send(channels.DEAD_LETTERS, key, record.value, [*own, *letter.headers()])
 
     async def _send(
         self, topic: str, key: bytes | None, value: bytes | None, headers: list[tuple[str, bytes]]

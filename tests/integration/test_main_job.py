@@ -110,7 +110,7 @@ def test_every_kind_of_bad_input_has_its_end_and_the_worker_goes_on(
         wait_until(lambda: count(installation, "genai.responses") == 6, 60, "the first of the two")
         send({**good, "id": "twice"})
         client.flush(30)
-        letters = read(installation, "genai.dead-letters", lambda seen: len(seen) >= 9, 60)
+        letters = read(installation, "genai.dead-letters", lambda seen: len(seen) >= 9, 20)
         responses = read(installation, "genai.responses", lambda seen: len(seen) >= 6)
         assert running.get("/healthz")[0] == 200
     assert Counter(letter.headers["sluicegate.reason"] for letter in letters) == {
