@@ -96,7 +96,7 @@ _ASK_FULL = GenerationRequest(
 _NAMED = GenerationRequest(id="req-0001", messages=_ASK.messages)
 
 _COST = CostEvent(
-    id="default:req-0001:cost",
+    id="default:req-0001:cost:chat",
     request_id="req-0001",
     tenant="default",
     kind="chat",
@@ -111,14 +111,14 @@ _COST = CostEvent(
     created=_LATER,
 )
 _COST_FULL = CostEvent(
-    id="shop:req-0001:cost",
+    id="shop:req-0001:cost:cache_hit",
     request_id="req-0001",
     tenant="shop",
     kind="cache_hit",
     provider="own",
     model="small-chat",
     requested_model="small-chat",
-    usage=_USAGE,
+    usage=Usage(),
     status="priced",
     amount=Decimal(0),
     currency="USD",
@@ -127,7 +127,7 @@ _COST_FULL = CostEvent(
     avoided=Decimal("0.000184"),
 )
 _COST_PAID = CostEvent(
-    id="shop:req-0001:cost",
+    id="shop:req-0001:cost:chat",
     request_id="req-0001",
     tenant="shop",
     kind="chat",
