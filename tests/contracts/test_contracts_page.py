@@ -51,7 +51,7 @@ def test_a_topic_is_listed_with_its_type_and_key(channel) -> None:
         *get_args(CostKind),
         *get_args(CostStatus),
         *get_args(JudgedStage),
-        *TERMINAL,
+        *sorted(TERMINAL),
         "pending_review",
         *ACTIONS,
     ],
