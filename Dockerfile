@@ -23,7 +23,7 @@ COPY --from=build /opt/sluicegate /opt/sluicegate
 COPY prompts prompts
 COPY policies policies
 COPY examples examples
-COPY routes.yaml prices.yaml ./
+COPY routes.yaml ./
 ENV PATH=/opt/sluicegate/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     SLUICEGATE_WEB_HOST=0.0.0.0 \

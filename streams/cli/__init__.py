@@ -5,7 +5,7 @@ import sys
 import typer
 
 from agents.errors import SluicegateError
-from streams.cli import common, topics, worker
+from streams.cli import common, index, topics, worker
 
 app = typer.Typer(
     name="sluicegate",
@@ -16,6 +16,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(topics.app, name="topics")
+app.add_typer(index.app, name="index")
 app.command("worker")(worker.worker)
 
 

@@ -81,7 +81,8 @@ class ApacheKafka(ServerProcess):
         if problem := self.missing():
             raise ConfigurationError(problem)
         resolve_jars(self._libs)
-        if not self._config.exists():
+        self._configure()
+        if not (self.directory / "logs" / "meta.properties").exists():
             self._format()
         return [*self._java(), "kafka.Kafka", str(self._config)]
 
@@ -113,11 +114,10 @@ class ApacheKafka(ServerProcess):
         heap = ("-Xms256m", "-Xmx512m", "-XX:+UseSerialGC")
         return ["java", *heap, f"-Dlog4j2.configurationFile={logging}", "-cp", classpath]
 
-    def _format(self) -> None:
-        self.directory.mkdir(parents=True, exist_ok=True)
+    def _configure(self) -> None:
+        """Written at every start: ports may differ from the last one's."""
         (self.directory / "log4j2.xml").write_text(_LOGGING)
-        draft = self._config.with_suffix(".draft")
-        draft.write_text(
+        self._config.write_text(
             _PROPERTIES.format(
                 port=self.port,
                 controller=self._controller,
@@ -125,12 +125,13 @@ class ApacheKafka(ServerProcess):
                 largest=_LARGEST,
             )
         )
+
+    def _format(self) -> None:
         cluster = uuid.uuid4().hex[:22]
-        tool = [*self._java(), "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(draft)]
+        tool = [*self._java(), "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(self._config)]
         done = subprocess.run(tool, capture_output=True, text=True, check=False)  # noqa: S603
         if done.returncode:
             raise ServerFailed(f"Kafka's storage could not be formatted\n{done.stdout}{done.stderr}")
-        draft.rename(self._config)
 
 
 def resolve_jars(libs: Path) -> None:

@@ -1,9 +1,7 @@
 """A server as a child process: on loopback, watched while it starts, stopped by its own process id."""
 
 import contextlib
-import ctypes
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -14,8 +12,6 @@ from types import TracebackType
 from typing import Self
 
 from agents.errors import ConfigurationError
-
-_PR_SET_PDEATHSIG = 1
 
 
 class ServerFailed(ConfigurationError):
@@ -30,6 +26,11 @@ def free_port() -> int:
         return port
 
 
+def port_or_free(wanted: int) -> int:
+    """That port where nobody listens on it, else a free one."""
+    return free_port() if answers(wanted) else wanted
+
+
 def answers(port: int) -> bool:
     """Whether something listens on that port of loopback."""
     with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
@@ -37,10 +38,18 @@ def answers(port: int) -> bool:
     return False
 
 
-def _end_with_parent() -> None:
-    """Runs in the child: the kernel ends it when we die, even by SIGKILL. Elsewhere than on Linux, nothing."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+# Run in the child before the server takes its place: the kernel then ends it when we die, even by SIGKILL.
+# Not as `preexec_fn`, which forks this process with all its threads and libraries.
+_END_WITH_PARENT = (
+    "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 15); os.execvp(sys.argv[1], sys.argv[1:])"
+)
+
+
+def _ending_with_us(command: Sequence[str]) -> list[str]:
+    """The command, tied to our life; elsewhere than on Linux, as it is."""
+    if sys.platform != "linux":
+        return list(command)
+    return [sys.executable, "-S", "-E", "-c", _END_WITH_PARENT, *command]
 
 
 class ServerProcess:
@@ -62,6 +71,10 @@ class ServerProcess:
     def environment(self) -> Mapping[str, str]:
         """Variables of the child, besides ours."""
         return {}
+
+    def folder(self) -> Path:
+        """Where it runs."""
+        return self.directory
 
     def ready(self) -> bool:
         """Whether it answers."""
@@ -86,14 +99,13 @@ class ServerProcess:
         self.directory.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as out:
             self._process = subprocess.Popen(  # noqa: S603  # the command is ours
-                list(self.command()),
+                _ending_with_us(self.command()),
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
-                cwd=self.directory,
+                cwd=self.folder(),
                 env={**os.environ, **self.environment()},
                 start_new_session=True,  # Ctrl-C is for us: we stop our servers in order
-                preexec_fn=_end_with_parent,  # noqa: PLW1509  # one system call, takes no lock
             )
         try:
             self._await(self.ready)

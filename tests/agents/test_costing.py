@@ -74,7 +74,7 @@ def test_own_prices_come_first_and_change_the_version(tmp_path: Path) -> None:
 
 
 def test_the_price_file_that_is_shipped_can_be_read() -> None:
-    prices = Prices.load(Path(__file__).parents[2] / "prices.yaml")
+    prices = Prices.load(Path(__file__).parents[2] / "examples" / "local" / "prices.yaml")
     assert cost(prices, "embedded", "smollm2").amount == 0
 
 

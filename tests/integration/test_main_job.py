@@ -128,7 +128,7 @@ def test_every_kind_of_bad_input_has_its_end_and_the_worker_goes_on(
         "prompt": ("refused", "$.prompt.name"),
         "index": ("refused", "$.retrieval.index"),
         "route": ("refused", "$.route"),
-        "picture": ("refused", "$.messages"),
+        "picture": ("refused", "$.messages[0].content"),
         "twice": ("completed", None),
     }
 

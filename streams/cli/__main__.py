@@ -1,0 +1,5 @@
+"""`python -m streams.cli` is `sluicegate`."""
+
+from streams.cli import main
+
+main()
