@@ -91,6 +91,7 @@ class Delivery(Generic[E]):
     metrics: Metrics
     window: int
     _topic: str = field(init=False)
+    _closed: bool = field(init=False, default=False)
     _free: asyncio.Semaphore = field(init=False)
     _tasks: set[asyncio.Task[None]] = field(init=False, default_factory=set)
     _ledgers: dict[tuple[object, str, int], Ledger] = field(init=False, default_factory=dict)
@@ -112,6 +113,8 @@ class Delivery(Generic[E]):
         `generation` names the assignment the chunk was read under. A newer one drops what is left of the older:
         its acks no longer count, its records are read again from the committed offset.
         """
+        if self._closed:
+            return  # unacked: whoever gets the partition reads it again
         ledger = self._ledger(generation, records[0].topic, records[0].partition)
         entry = ledger.open(len(records), ack)
         for record in records:
@@ -137,7 +140,8 @@ class Delivery(Generic[E]):
             log.critical("delivery.stuck", stage=self.stage.name, error=repr(error))
 
     async def drain(self, timeout_s: float) -> int:
-        """Wait for what is in flight; returns how many records were cancelled at the limit."""
+        """Take no more, wait for what is in flight; returns how many records were cancelled at the limit."""
+        self._closed = True
         tasks = set(self._tasks)
         if not tasks:
             return 0

@@ -105,8 +105,7 @@ class Worker:
         running.watching.cancel()
         with contextlib.suppress(asyncio.CancelledError, Exception):
             await running.watching
-        if running.app.consumer.assignment():
-            await running.app.consumer.pause_partitions(running.app.consumer.assignment())
+        running.app.consumer.pause_partitions(running.app.consumer.assignment())
         late = await running.delivery.drain(self.settings.drain_timeout_s)
         if late:
             log.warning("worker.cut_off", stage=running.delivery.stage.name, records=late)
