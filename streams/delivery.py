@@ -20,6 +20,7 @@ from schemas.codec import DecodeError, decode
 from schemas.common import Event
 from schemas.dead_letter import DeadLetter
 from schemas.headers import read_headers
+from schemas.identity import about
 from streams.metrics import Metrics
 from streams.records import Origin, RawRecord
 
@@ -32,7 +33,11 @@ class Publisher(Protocol):
     """Publishes and waits: what these return from is on the broker."""
 
     async def publish(self, events: Sequence[Event], origin: Origin) -> None:
-        """Return once the broker has confirmed every event; keeps trying until then."""
+        """Return once the broker has confirmed every event; keeps trying until then.
+
+        Raises:
+            ValueError: an event is not what its type allows; nothing was published.
+        """
         ...
 
     async def dead_letter(self, record: RawRecord, letter: DeadLetter) -> None:
@@ -171,27 +176,23 @@ class Delivery(Generic[E]):
     async def _handle(self, event: E, record: RawRecord, origin: Origin) -> str:
         try:
             events = await self.stage.handle(event, origin)
+            await self.publisher.publish(events, origin)
         except Unprocessable as error:
-            await self._set_aside(record, self._letter(record, error))
+            await self._set_aside(record, self._letter(record, error, event))
             return "unprocessable"
         except Exception as error:
             log.exception("stage.failed", stage=self.stage.name, position=origin.position)
-            letter = DeadLetter(
-                topic=record.topic,
-                partition=record.partition,
-                offset=record.offset,
-                stage=self.stage.name,
-                reason="handler_error",
-                # The class alone: messages of unknown errors may quote a prompt.
-                message=f"{type(error).__name__} in stage {self.stage.name}",
-            )
-            await self._set_aside(record, letter)
+            # The class alone: messages of unknown errors may quote a prompt.
+            said = Unprocessable("handler_error", f"{type(error).__name__} in stage {self.stage.name}")
+            await self._set_aside(record, self._letter(record, said, event))
             await self.publisher.publish(self.stage.on_error(event, origin), origin)
             return "error"
-        await self.publisher.publish(events, origin)
         return "ok"
 
-    def _letter(self, record: RawRecord, error: DecodeError | Unprocessable) -> DeadLetter:
+    def _letter(
+        self, record: RawRecord, error: DecodeError | Unprocessable, event: Event | None = None
+    ) -> DeadLetter:
+        tenant, request_id = about(event) if event is not None else (None, None)
         return DeadLetter(
             topic=record.topic,
             partition=record.partition,
@@ -201,6 +202,8 @@ class Delivery(Generic[E]):
             message=str(error),
             field=error.field,
             expected=error.expected,
+            request_id=request_id,
+            tenant=tenant,
         )
 
     async def _set_aside(self, record: RawRecord, letter: DeadLetter) -> None:

@@ -11,15 +11,9 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 from schemas import channels
 from schemas.codec import encode
 from schemas.common import Event
-from schemas.context import RetrievedContext
-from schemas.cost import CostEvent
 from schemas.dead_letter import DeadLetter
-from schemas.draft import Draft
 from schemas.headers import ce_headers
-from schemas.moderation import ModerationEvent
-from schemas.request import GenerationRequest
-from schemas.response import GenerationResponse
-from schemas.review import Review, ReviewDecision
+from schemas.identity import key_of
 from streams.metrics import Metrics
 from streams.observe import observe
 from streams.records import Origin, RawRecord
@@ -30,24 +24,6 @@ log = structlog.get_logger(__name__)
 
 SOURCE = "/sluicegate"
 _MAX_DELAY_S = 5.0
-
-
-def key_of(event: Event) -> str:
-    """The Kafka key of an event: the conversation's or request's id; reviews are keyed for compaction."""
-    match event:
-        case GenerationRequest():
-            return event.key
-        case GenerationResponse():
-            return event.conversation_id or event.request_id
-        case Review():
-            return f"{event.draft.context.request.tenant}:{event.draft.context.request.id}"
-        case CostEvent() | ModerationEvent() | ReviewDecision():
-            return event.request_id
-        case RetrievedContext():
-            return event.request.key
-        case Draft():
-            return event.context.request.key
-    raise TypeError(f"{type(event).__name__} has no key")
 
 
 def new_producer(settings: Settings) -> AIOKafkaProducer:
@@ -75,15 +51,22 @@ class KafkaPublisher:
         self._clock = clock
 
     async def publish(self, events: Sequence[Event], origin: Origin) -> None:
-        """Return once the broker has confirmed every event."""
-        await asyncio.gather(*(self._publish_one(event, origin) for event in events))
+        """Return once the broker has confirmed every event.
+
+        Raises:
+            ValueError: an event is not what its type allows; nothing was published.
+        """
+        records = [self._record(event, origin) for event in events]
+        await asyncio.gather(*(self._send(*record) for record in records))
         observe(events, self._metrics)
 
-    async def _publish_one(self, event: Event, origin: Origin) -> None:
+    def _record(self, event: Event, origin: Origin) -> tuple[str, bytes, bytes, list[tuple[str, bytes]]]:
         topic = channels.BY_EVENT[type(event)].topic
-        event_id = getattr(event, "id", None) or key_of(event)
-        headers = ce_headers(event, event_id, SOURCE, self._clock(), origin.traceparent)
-        await self._send(topic, key_of(event).encode(), encode(event), headers)
+        key = key_of(event)
+        headers = ce_headers(
+            event, getattr(event, "id", None) or key, SOURCE, self._clock(), origin.traceparent
+        )
+        return topic, key.encode(), encode(event), headers
 
     async def dead_letter(self, record: RawRecord, letter: DeadLetter) -> None:
         """Set a record aside with its own headers, ours added; returns once the broker has confirmed it."""

@@ -5,7 +5,7 @@ import sys
 import typer
 
 from agents.errors import SluicegateError
-from streams.cli import common, index, topics, worker
+from streams.cli import common, demo, index, topics, worker
 
 app = typer.Typer(
     name="sluicegate",
@@ -18,6 +18,8 @@ app = typer.Typer(
 app.add_typer(topics.app, name="topics")
 app.add_typer(index.app, name="index")
 app.command("worker")(worker.worker)
+app.command("demo")(demo.demo)
+app.command("up")(demo.up)
 
 
 def main() -> None:

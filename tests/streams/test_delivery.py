@@ -219,3 +219,33 @@ async def test_draining_cuts_off_at_the_limit_and_leaves_the_rest_unacked() -> N
     await rule.accept([Record(0)], 1, lambda: acked.append(0))
     assert await rule.drain(0.01) == 1
     assert acked == []
+
+
+async def test_an_event_of_ours_that_cannot_be_written_ends_the_request_instead_of_blocking_its_partition() -> (
+    None
+):
+    class Strict(FakePublisher):
+        async def publish(self, events: Sequence[Event], origin: Origin) -> None:
+            if any(event.messages[0].text() == "hi" for event in events):
+                raise ValueError("not writable")
+            await super().publish(events, origin)
+
+    publisher, acked = Strict(), []
+    rule = delivery(echo, publisher)
+    await rule.accept([Record(0)], 1, lambda: acked.append(0))
+    await rule.drain(1)
+    assert publisher.letters[0][1].reason == "handler_error"
+    assert [event.messages[0].text() for event, _ in publisher.published] == ["failed"]
+    assert acked == [0]
+
+
+async def test_a_dead_letter_of_a_readable_record_names_tenant_and_request() -> None:
+    async def handle(request: GenerationRequest, origin: Origin) -> Sequence[Event]:
+        raise Unprocessable("duplicate_id", "used before", "$.id", "a new id")
+
+    publisher = FakePublisher()
+    rule = delivery(handle, publisher)
+    value = b'{"id":"r9","tenant":"acme","messages":[{"role":"user","content":"hi"}]}'
+    await rule.accept([Record(0, value)], 1, lambda: None)
+    await rule.drain(1)
+    assert (publisher.letters[0][1].tenant, publisher.letters[0][1].request_id) == ("acme", "r9")
