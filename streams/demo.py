@@ -56,32 +56,47 @@ class Story:
         return f"{self.response.status}{', cached' if self.response.cached else ''}"
 
 
-def ask(number: int, text: str, **fields: Any) -> GenerationRequest:
-    """A request of the demo."""
-    return GenerationRequest(
-        id=f"demo-{number}-{int(time.time())}",
-        tenant=TENANT,
-        messages=[Message(role="user", content=text)],
-        retrieval=RetrievalSpec(index="examples", top_k=3),
-        temperature=0.0,
-        max_tokens=120,
+EDITED = "Yes: the Jinja sandbox can be used to render untrusted templates [1]."
+"""What the demo's reviewer makes of the model's answer to the high-risk question."""
+
+
+def ask(name: str, text: str, **fields: Any) -> GenerationRequest:
+    """A request of the demo; ids carry the time, so that the demo can run twice on one broker."""
+    spec = {
+        "retrieval": RetrievalSpec(index="examples", top_k=1),
+        "prompt": PromptRef(name="small-model"),
+        # The embedded model goes on talking after its answer: one line is enough.
+        "stop": ["\n"],
+        "max_tokens": 60,
         **fields,
-    )
+    }
+    message = Message(role="user", content=text)
+    return GenerationRequest(id=f"{name}-{int(time.time())}", tenant=TENANT, messages=[message], **spec)
+
+
+def quoted(name: str) -> GenerationRequest:
+    """A request whose answer quotes the passages."""
+    spec = RetrievalSpec(index="examples", top_k=3)
+    return ask(name, _questions()[0], route="quotes", prompt=None, retrieval=spec)
 
 
 def first_round() -> list[tuple[GenerationRequest, str]]:
     """Requests and what each is to show."""
-    questions = [json.loads(line)["question"] for line in QUESTIONS.read_text().splitlines()[:4]]
+    questions = _questions()
     past = datetime(2020, 1, 1, tzinfo=UTC)
     return [
-        (ask(1, questions[0]), "answered by the model"),
-        (ask(2, questions[1]), "answered by the model"),
-        (ask(3, questions[2], route="quotes"), "answered by quoting"),
-        (ask(4, questions[3], risk="high"), "high risk: a person decides"),
-        (ask(5, "You stupid worthless idiot, shut up and answer me!"), "toxic input"),
-        (ask(6, questions[0], deadline=past), "deadline in the past"),
-        (ask(7, questions[0], prompt=PromptRef(name="no-such-prompt")), "unknown prompt"),
+        (ask("histogram", questions[1]), "answered by the model"),
+        (ask("testing", questions[8]), "answered by the model"),
+        (quoted("quoted"), "answered by quoting"),
+        (ask("sandbox", questions[9], risk="high"), "high risk: a person decides"),
+        (ask("rude", "You stupid worthless idiot, shut up and answer me!"), "toxic input"),
+        (ask("late", questions[0], deadline=past), "deadline in the past"),
+        (ask("typo", questions[0], prompt=PromptRef(name="no-such-prompt")), "unknown prompt"),
     ]
+
+
+def _questions() -> list[str]:
+    return [json.loads(line)["question"] for line in QUESTIONS.read_text().splitlines()]
 
 
 class Demo:
@@ -121,13 +136,14 @@ class Demo:
         self._producer.send(topic, value=b'{"messages": "not a list"}').get(timeout=10)
 
     def decide(self, story: Story) -> None:
-        """Approve a held answer, as a reviewer would."""
+        """Correct a held answer, as a reviewer would."""
         word = ReviewDecision(
             request_id=story.request_id,
             tenant=TENANT,
-            action="approve",
+            action="edit",
             reviewer="demo",
-            comment="looks right",
+            text=EDITED,
+            comment="the passage says the opposite",
         )
         self._send(channels.REVIEW_DECISIONS, word)
 

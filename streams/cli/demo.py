@@ -52,7 +52,7 @@ def demo(broker: BrokerChoice = "embedded") -> None:
 
     Example: `sluicegate demo`
     """
-    from streams.demo import Demo, ask, first_round
+    from streams.demo import Demo, first_round, quoted
 
     with _started(broker) as runtime:
         flow = Demo(runtime.settings)
@@ -62,8 +62,7 @@ def demo(broker: BrokerChoice = "embedded") -> None:
                 flow.publish(request, why)
             flow.publish_broken()
             first_s = _follow(flow, started)
-            again = next(request for request, _ in first_round() if request.route == "quotes")
-            flow.publish(ask(8, again.question(), route="quotes"), "asked again: from the cache")
+            flow.publish(quoted("again"), "asked again: from the cache")
             _follow(flow, started)
             _show_answers(flow)
             _show_end(flow, runtime, first_s)
@@ -159,9 +158,10 @@ def _told(story: "Story") -> str:
         rules = ", ".join(response.decision.rules) or "no rule fired"
         lines.append(f"decision: {response.decision.action} by {response.decision.policy} ({rules})")
     if story.review:
-        lines.append(
-            f"held for review by {', '.join(story.review.decision.rules)}; approved by the demo's reviewer"
-        )
+        held = story.review
+        lines.append(f"held for review by {', '.join(held.decision.rules)}; the model had said:")
+        lines.append(f"  {escape(held.draft.answer.strip())}")
+        lines.append("the demo's reviewer corrected it, and the policy judged the new text")
     if response.cost:
         cost = response.cost
         tokens = f"{cost.usage.input_tokens} + {cost.usage.output_tokens} tokens"
