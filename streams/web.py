@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
-from prometheus_client.openmetrics import exposition
+from prometheus_client.exposition import choose_encoder
 
 Check = Callable[[], Awaitable[dict[str, str | None]]]
 """Name of what was checked to what is wrong with it; None is well."""
@@ -40,9 +40,9 @@ class WebServer:
             await self._runner.cleanup()
 
     async def _metrics(self, request: web.Request) -> web.Response:
-        del request
-        body = exposition.generate_latest(self.registry)  # type: ignore[no-untyped-call]
-        return web.Response(body=body, headers={"Content-Type": exposition.CONTENT_TYPE_LATEST})
+        """OpenMetrics for those who ask for it, as Prometheus does; the plain format for people."""
+        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+        return web.Response(body=encode(self.registry), headers={"Content-Type": content_type})
 
 
 def _answer(check: Check) -> Callable[[web.Request], Awaitable[web.Response]]:

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from streams.embedded import ApacheKafka, EmbeddedBroker, EmbeddedModelServer, EmbeddedRedis
+from streams.indexing import build_index
+from streams.settings import load_settings
 from tests.integration.harness import ROOT, Installation
 
 LIBS = ROOT / "build" / "apache-kafka" / "libs"
@@ -77,6 +79,14 @@ def built_models(tmp_path_factory, model_files) -> Path:
     files.minilm()
     files.toxicity()
     return directory
+
+
+@pytest.fixture(scope="session")
+def built_index(tmp_path_factory, built_models: Path) -> Path:
+    """The folder of indexes with `examples` in it, built over the example corpus."""
+    settings = load_settings(data_dir=built_models)
+    build_index(settings, "examples", [ROOT / "examples" / "corpus"])
+    return built_models / "indexes"
 
 
 @pytest.fixture
