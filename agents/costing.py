@@ -104,8 +104,8 @@ class Prices:
 
 
 def _published(provider: str, model: str, usage: Usage, at: datetime) -> Paid | None:
-    from genai_prices import Usage as Counted  # noqa: PLC0415  # its table takes a while to load
-    from genai_prices import calc_price  # noqa: PLC0415
+    from genai_prices import Usage as Counted  # its table takes a while to load
+    from genai_prices import calc_price
 
     counted = Counted(
         input_tokens=usage.input_tokens,

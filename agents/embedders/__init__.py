@@ -15,14 +15,14 @@ Loader = Callable[["ModelFiles", Mapping[str, str]], Embedder]
 
 def _minilm(files: "ModelFiles", options: Mapping[str, str]) -> Embedder:
     """`threads`: how many texts are embedded at once (1)."""
-    from agents.embedders.onnx import OnnxEmbedder  # noqa: PLC0415 - a loader imports when called
+    from agents.embedders.onnx import OnnxEmbedder
 
     return OnnxEmbedder(files.minilm(), threads=int(options.get("threads", "1")))
 
 
 def _sentence_transformers(_files: "ModelFiles", options: Mapping[str, str]) -> Embedder:
     """`path`: the model's folder; `device`: as torch names it (cpu)."""
-    from agents.embedders.sentence_transformers import (  # noqa: PLC0415 - a loader imports when called
+    from agents.embedders.sentence_transformers import (
         SentenceTransformersEmbedder,
     )
 

@@ -23,7 +23,7 @@ class SentenceTransformersEmbedder:
             ConfigurationError: the folder holds no such model.
         """
         try:
-            from sentence_transformers import SentenceTransformer  # noqa: PLC0415 - takes seconds to import
+            from sentence_transformers import SentenceTransformer
         except ImportError as error:
             raise MissingExtra("the sentence-transformers embedder", "torch") from error
         folder = Path(path)

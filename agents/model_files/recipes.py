@@ -26,13 +26,13 @@ class Recipe:
 
 
 def _build_minilm(source: Path, target: Path, progress: Progress) -> None:
-    from agents.model_files.minilm import build  # noqa: PLC0415 - onnx waits until something is built
+    from agents.model_files.minilm import build
 
     build(source, target, progress)
 
 
 def _build_toxicity(source: Path, target: Path, progress: Progress) -> None:
-    from agents.model_files.toxicity import build  # noqa: PLC0415 - onnx waits until something is built
+    from agents.model_files.toxicity import build
 
     build(source, target, progress)
 

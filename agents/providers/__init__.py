@@ -54,7 +54,7 @@ Loader = Callable[[str, ProviderSpec], Provider]
 
 
 def _openai(name: str, spec: ProviderSpec) -> Provider:
-    from agents.providers.openai import OpenAIProvider  # noqa: PLC0415  # the client takes a second to import
+    from agents.providers.openai import OpenAIProvider  # the client takes a second to import
 
     options = _options(spec, connect_timeout_s="5")
     return OpenAIProvider(
@@ -68,7 +68,7 @@ def _openai(name: str, spec: ProviderSpec) -> Provider:
 
 
 def _extractive(name: str, spec: ProviderSpec) -> Provider:
-    from agents.providers.extractive import ExtractiveProvider  # noqa: PLC0415  # as the others
+    from agents.providers.extractive import ExtractiveProvider  # as the others
 
     options = _options(spec, sentences="2", least_coverage="0.4")
     return ExtractiveProvider(name, int(options["sentences"]), float(options["least_coverage"]))

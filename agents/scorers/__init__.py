@@ -31,20 +31,20 @@ Loader = Callable[[ScorerResources], Scorer]
 
 
 def _toxicity(resources: ScorerResources) -> Scorer:
-    from agents.scorers.toxicity_onnx import OnnxToxicity  # noqa: PLC0415  # loads onnxruntime
+    from agents.scorers.toxicity_onnx import OnnxToxicity  # loads onnxruntime
 
     _options("toxicity", resources)
     return OnnxToxicity(resources.model_files.toxicity())
 
 
 def _detoxify(resources: ScorerResources) -> Scorer:
-    from agents.scorers.detoxify import DetoxifyToxicity  # noqa: PLC0415  # loads torch
+    from agents.scorers.detoxify import DetoxifyToxicity  # loads torch
 
     return DetoxifyToxicity(**_options("toxicity-detoxify", resources, "name", "checkpoint", "device"))
 
 
 def _groundedness(resources: ScorerResources) -> Scorer:
-    from agents.scorers.groundedness import Groundedness  # noqa: PLC0415  # as the others
+    from agents.scorers.groundedness import Groundedness  # as the others
 
     similarity = _options("groundedness", resources, "similarity").get("similarity", "off")
     if similarity not in ("on", "off"):

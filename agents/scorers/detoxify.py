@@ -44,7 +44,7 @@ class DetoxifyToxicity:
             ConfigurationError: no model of that name, or the checkpoint cannot be read.
         """
         try:
-            from detoxify import Detoxify  # noqa: PLC0415 - takes seconds to import
+            from detoxify import Detoxify
         except ImportError as error:
             raise MissingExtra("the Detoxify scorer", "torch") from error
         if checkpoint is not None and not Path(checkpoint).is_file():
