@@ -145,6 +145,19 @@ class Policy:
         rules = (rule for at, _, rule in _every_rule(self._file) if at == stage)
         return {rule.when.score for rule in rules if rule.when.score is not None}
 
+    def rows(self) -> list[dict[str, str]]:
+        """Every rule as text: stage, tenant, id, conditions, action; for people."""
+        return [
+            {
+                "stage": stage,
+                "tenant": place.split(".")[2] if ".tenants." in place else "all",
+                "rule": rule.id,
+                "when": ", ".join(f"{k} {v}" for k, v in rule.when.model_dump(exclude_none=True).items()),
+                "action": rule.action,
+            }
+            for stage, place, rule in _every_rule(self._file)
+        ]
+
     def decide_input(self, scores: Iterable[Score], request: GenerationRequest) -> Decision:
         """Whether the request may go on."""
         text = "\n".join(message.text() for message in request.messages)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable
+from typing import Self
 
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -40,6 +41,13 @@ class KafkaReviewBook:
         self._consumer.assign(partitions)
         await self._consumer.seek_to_beginning(*partitions)
         await self.catch_up()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
 
     async def aclose(self) -> None:
         """Disconnect."""

@@ -21,7 +21,6 @@ from agents.model_files import ModelFiles
 from agents.policy import Policy
 from agents.ports import Clock, Embedder, Provider
 from agents.prompts import PromptLibrary
-from agents.providers import load_provider
 from agents.retrievers.embedded import EmbeddedRetriever
 from agents.retrievers.lance import IndexStore
 from agents.routes import Routes
@@ -29,9 +28,10 @@ from agents.scorers import ScorerResources, load_scorer
 from agents.scorers.engine import ScoringEngine
 from schemas.score import ScoreStatus
 from streams.metrics import Metrics
+from streams.providers import load_providers
 from streams.publisher import KafkaPublisher, new_producer
 from streams.reviews import KafkaReviewBook
-from streams.settings import ProviderSettings, Settings
+from streams.settings import Settings
 from streams.store import RedisStore, new_redis
 
 log = structlog.get_logger(__name__)
@@ -158,18 +158,6 @@ def _judge(settings: Settings, files: ModelFiles, embedder: Embedder, metrics: M
         threads=settings.scoring_threads,
         observer=_ScoreMetrics(metrics),
     )
-
-
-def load_providers(settings: Settings) -> dict[str, Provider]:
-    """Every provider by name: those of the settings, and `openai` and `extractive` where none is named so."""
-    openai = ProviderSettings(
-        kind="openai",
-        base_url=settings.openai_base_url,
-        api_key=settings.openai_api_key,
-        media_types=("image_url",),
-    )
-    wanted = {"openai": openai, "extractive": ProviderSettings(kind="extractive"), **settings.providers}
-    return {name: load_provider(name, spec) for name, spec in wanted.items()}
 
 
 def _generation(settings: Settings, providers: dict[str, Provider], metrics: Metrics) -> GenerationStage:

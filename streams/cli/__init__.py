@@ -5,7 +5,21 @@ import sys
 import typer
 
 from agents.errors import SluicegateError
-from streams.cli import common, demo, index, topics, worker
+from streams.cli import (
+    common,
+    demo,
+    dlq,
+    doctor,
+    index,
+    policy,
+    prompts,
+    review,
+    schemas,
+    send,
+    tail,
+    topics,
+    worker,
+)
 
 app = typer.Typer(
     name="sluicegate",
@@ -15,11 +29,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.add_typer(topics.app, name="topics")
-app.add_typer(index.app, name="index")
-app.command("worker")(worker.worker)
 app.command("demo")(demo.demo)
 app.command("up")(demo.up)
+app.command("worker")(worker.worker)
+app.command("send")(send.send)
+app.command("ask")(send.ask)
+app.command("tail")(tail.tail)
+app.add_typer(topics.app, name="topics")
+app.add_typer(index.app, name="index")
+app.add_typer(prompts.app, name="prompts")
+app.add_typer(policy.app, name="policy")
+app.add_typer(review.app, name="review")
+app.add_typer(dlq.app, name="dlq")
+app.add_typer(schemas.app, name="schemas")
+app.command("doctor")(doctor.doctor)
 
 
 def main() -> None:

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from streams.settings import Settings, load_settings
 
@@ -24,7 +25,7 @@ def settings(**overrides: Any) -> Settings:
 
 def complain(error: BaseException) -> None:
     """Say on standard error what is wrong."""
-    err.print(f"[bold red]sluicegate:[/] {error}", markup=True, soft_wrap=True)
+    err.print(f"[bold red]sluicegate:[/] {escape(str(error))}", soft_wrap=True)
 
 
 def print_json(value: Any) -> None:
