@@ -1,10 +1,25 @@
 """Fixtures that many tests share, and what is left out where a part is not installed."""
 
+import shutil
 from importlib.util import find_spec
 
 import pytest
 
 from agents.model_files import ModelFiles
+from streams.embedded import ApacheKafka
+
+
+def pytest_report_header() -> list[str]:
+    """Which real servers the integration tests find; what is missing is skipped, and said again at the end."""
+    apache = ApacheKafka.missing() or "found"
+    tools = {
+        name: shutil.which(name) or "missing"
+        for name in ("redis-server", "kcat", "promtool", "prometheus", "npm")
+    }
+    return [
+        f"brokers: embedded: found; Apache Kafka: {apache}",
+        ", ".join(f"{name}: {where}" for name, where in tools.items()),
+    ]
 
 
 def pytest_runtest_setup(item):
