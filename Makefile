@@ -44,7 +44,7 @@ up: setup  ## keep it running for your own producer
 	@$(BIN)/sluicegate up
 
 test: setup-dev  ## everything, with the tests that talk to real servers
-	@$(BIN)/pytest
+	@$(BIN)/pytest -n 2 --dist loadfile
 
 check: setup-dev  ## formatting, lint, types, import direction
 	@$(BIN)/ruff format --check .

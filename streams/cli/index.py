@@ -56,13 +56,15 @@ def add(name: Name, paths: Paths) -> None:
 
 
 def _build(name: str, paths: list[Path], *, add: bool) -> None:
+    from rich.markup import escape
+
     from streams.indexing import build_index
 
     settings = common.settings()
     with progress_bars() as tell:
         result = build_index(settings, name, paths, tell, add=add)
     for problem in result.problems:
-        common.err.print(f"[yellow]left out[/] {problem}")
+        common.err.print(f"[yellow]left out[/] {escape(str(problem))}", soft_wrap=True)
     common.out.print(
         f"{result.version.version} is live: {result.documents} documents, {result.passages} passages, "
         f"{result.seconds:.1f} s"
