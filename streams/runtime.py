@@ -1,6 +1,7 @@
 """Everything on this machine: what `sluicegate up` and `demo` start, and in which order it ends."""
 
 import json
+import sys
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -126,4 +127,5 @@ class Runtime:
 def shell_exports(environment: Mapping[str, str]) -> str:
     """Lines that another shell can run, so that every command finds these servers."""
     wanted = ("SLUICEGATE_BROKER", "SLUICEGATE_REDIS_URL", "SLUICEGATE_IDEMPOTENCE")
-    return "\n".join(f"export {name}={environment[name]}" for name in wanted)
+    tool = f"export PATH={Path(sys.executable).parent}:$PATH"
+    return "\n".join([tool, *(f"export {name}={environment[name]}" for name in wanted)])

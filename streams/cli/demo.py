@@ -34,8 +34,8 @@ def up(broker: BrokerChoice = "embedded") -> None:
         signal.signal(number, lambda *_: stop.set())
     with _started(broker) as runtime:
         common.out.print("\nReady. In another shell:\n")
-        common.out.print(shell_exports(runtime.environment), soft_wrap=True)
-        common.out.print(
+        typer.echo(shell_exports(runtime.environment))
+        typer.echo(
             'sluicegate ask "How do I expose metrics over HTTP with prometheus_client?" --index examples'
         )
         common.out.print("sluicegate tail responses --from beginning\n\nCtrl-C stops everything.")

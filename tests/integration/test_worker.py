@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -140,3 +141,49 @@ def test_the_demo_answers_holds_blocks_and_ends_everything(tmp_path, built_model
     assert "9 of 9 ended" in done.stdout
     assert "held for review by" in done.stdout
     assert "completed, cached" in done.stdout
+
+
+def test_up_keeps_running_until_it_is_stopped(tmp_path, built_models, built_index) -> None:
+    (tmp_path / "models").symlink_to(built_models / "models")
+    (tmp_path / "indexes").symlink_to(built_index)
+    env = {k: v for k, v in Installation("", "", tmp_path).env().items() if not k.startswith("SLUICEGATE_")}
+    up = subprocess.Popen(
+        [sys.executable, "-m", "streams.cli", "up"],
+        env={**env, "SLUICEGATE_DATA_DIR": str(tmp_path), "SLUICEGATE_WEB_PORT": "0"},
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert up.stdout
+    said = ""
+    for line in up.stdout:
+        said += line
+        if "Ctrl-C stops everything" in line:
+            break
+    exports = dict(
+        line.removeprefix("export ").split("=", 1) for line in said.splitlines() if "export " in line
+    )
+    asked = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "streams.cli",
+            "ask",
+            "What is a counter?",
+            "--index",
+            "examples",
+            "--route",
+            "quotes",
+        ],
+        env={**env, **exports, "PATH": env["PATH"]},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    up.send_signal(signal.SIGINT)
+    assert up.wait(60) == 0
+    assert "stopped" in up.stdout.read()
+    up.stdout.close()
+    assert asked.returncode == 0, asked.stderr
+    assert "decision: " in asked.stdout
