@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from schemas import channels
-from schemas.common import Event
 from streams.app import StageApp
 from streams.delivery import Delivery
 from streams.settings import Settings
@@ -57,8 +56,3 @@ def _ack(app: StageApp, event: Any) -> Callable[[], None]:
             event.ack()
 
     return ack
-
-
-def unwired(event: type[Event], stage: str) -> bool:
-    """Whether a stage may not write an event: the table is checked by a test against what the agents return."""
-    return channels.BY_EVENT[event].topic not in BY_STAGE[stage].writes
