@@ -13,6 +13,7 @@ from time import perf_counter
 from typing import Generic, Protocol, TypeVar
 
 import structlog
+from prometheus_client import Gauge
 
 from agents.errors import Unprocessable
 from schemas.channels import BY_EVENT
@@ -96,6 +97,7 @@ class Delivery(Generic[E]):
     metrics: Metrics
     window: int
     _topic: str = field(init=False)
+    _gauge: Gauge = field(init=False)
     _closed: bool = field(init=False, default=False)
     _free: asyncio.Semaphore = field(init=False)
     _tasks: set[asyncio.Task[None]] = field(init=False, default_factory=set)
@@ -105,6 +107,7 @@ class Delivery(Generic[E]):
         self._topic = BY_EVENT[
             self.stage.event
         ].topic  # as our tables name it, without an installation's prefix
+        self._gauge = self.metrics.in_flight.labels(stage=self.stage.name)
         self._free = asyncio.Semaphore(self.window)
 
     @property
@@ -126,6 +129,7 @@ class Delivery(Generic[E]):
             await self._free.acquire()
             task = asyncio.create_task(self._finish(record, ledger, entry))
             self._tasks.add(task)
+            self._gauge.set(len(self._tasks))
             task.add_done_callback(self._done)
 
     def _ledger(self, generation: object, topic: str, partition: int) -> Ledger:
@@ -139,7 +143,7 @@ class Delivery(Generic[E]):
     def _done(self, task: "asyncio.Task[None]") -> None:
         self._tasks.discard(task)
         self._free.release()
-        self.metrics.in_flight.labels(stage=self.stage.name).set(len(self._tasks))
+        self._gauge.set(len(self._tasks))
         if not task.cancelled() and (error := task.exception()):
             # Unacked on purpose: the partition waits, health fails, a restart reads the record again.
             log.critical("delivery.stuck", stage=self.stage.name, error=repr(error))
