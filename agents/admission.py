@@ -13,8 +13,9 @@ from agents.errors import RequestRefused, UnknownPart, Unprocessable
 from agents.outcomes import ended, moderated, without_evidence
 from agents.policy import Policy
 from agents.ports import Clock, Judge, RequestStore, Retriever, ScoreInput
-from schemas.common import Event, Lineage, Passage, Problem, Timings, event_id
+from schemas.common import Event, Lineage, Passage, Problem, Timings
 from schemas.context import RetrievedContext
+from schemas.identity import id_of
 from schemas.request import GenerationRequest
 from schemas.response import GenerationResponse
 
@@ -100,7 +101,7 @@ class RetrievalStage:
         passages = await self._passages(request, lineage)
         timings = Timings(retrieval_ms=(self.clock() - received).total_seconds() * 1e3)
         context = RetrievedContext(
-            id=event_id(request.tenant, request.id or "", "context"),
+            id=id_of(request, "context"),
             request=request,
             passages=tuple(passages),
             received=received,
@@ -140,7 +141,7 @@ class RetrievalStage:
         total_ms = (self.clock() - received).total_seconds() * 1e3
         response = replace(
             cached,
-            id=event_id(request.tenant, request.id or "", "response"),
+            id=id_of(request, "response"),
             request_id=request.id or "",
             conversation_id=request.conversation_id,
             created=self.clock(),

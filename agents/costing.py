@@ -14,8 +14,9 @@ from pydantic import Field
 
 from agents.operator_files import FileModel, Mistakes, content_hash, parse, read_document
 from agents.ports import Completion
-from schemas.common import Usage, event_id
+from schemas.common import Usage
 from schemas.cost import CostEvent, CostKind, CostStatus
+from schemas.identity import id_of
 from schemas.request import GenerationRequest
 
 _MILLION = Decimal(1_000_000)
@@ -131,7 +132,7 @@ def cost_event(
     paid = prices.price(bought.provider, bought.model, bought.usage, now)
     status: CostStatus = "unpriced" if paid is None else "estimated" if bought.usage_estimated else "priced"
     return CostEvent(
-        id=event_id(request.tenant, request.id or "", f"cost:{kind}"),
+        id=id_of(request, f"cost:{kind}"),
         request_id=request.id or "",
         tenant=request.tenant,
         kind=kind,
@@ -151,7 +152,7 @@ def cache_hit_cost(original: CostEvent, request: GenerationRequest, now: datetim
     """The line for an answer that was reused: it cost nothing and avoided the original's amount."""
     return replace(
         original,
-        id=event_id(request.tenant, request.id or "", "cost:cache_hit"),
+        id=id_of(request, "cost:cache_hit"),
         request_id=request.id or "",
         tenant=request.tenant,
         kind="cache_hit",

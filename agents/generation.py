@@ -21,9 +21,10 @@ from agents.outcomes import ended
 from agents.ports import Clock, Completion, ModelCall, Provider, RequestStore
 from agents.prompts import Prompt, PromptLibrary
 from agents.routes import Route, Routes
-from schemas.common import Event, Lineage, Message, Problem, event_id
+from schemas.common import Event, Lineage, Message, Problem
 from schemas.context import RetrievedContext
 from schemas.draft import Draft
+from schemas.identity import id_of
 from schemas.request import GenerationRequest
 from schemas.response import GenerationResponse, Status
 
@@ -227,7 +228,7 @@ class GenerationStage:
         request, now = context.request, self._clock()
         citations, unknown = find_citations(bought.text, context.passages)
         return Draft(
-            id=event_id(request.tenant, request.id or "", "draft"),
+            id=id_of(request, "draft"),
             context=context,
             answer=bought.text,
             finish_reason=bought.finish_reason,

@@ -5,8 +5,9 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
-from schemas.common import Lineage, Message, Problem, Timings, event_id
+from schemas.common import Lineage, Message, Problem, Timings
 from schemas.draft import Draft
+from schemas.identity import id_of
 from schemas.moderation import JudgedStage, ModerationEvent
 from schemas.request import GenerationRequest
 from schemas.response import Choice, GenerationResponse, Status
@@ -26,7 +27,7 @@ def ended(
 ) -> GenerationResponse:
     """A terminal response without an answer."""
     return GenerationResponse(
-        id=event_id(request.tenant, request.id or "", "response"),
+        id=id_of(request, "response"),
         request_id=request.id or "",
         tenant=request.tenant,
         conversation_id=request.conversation_id,
@@ -56,7 +57,7 @@ def answered(
     choice = Choice(message=Message(role="assistant", content=text), finish_reason=draft.finish_reason)
     kind = "response" if status != "pending_review" else "pending"
     return GenerationResponse(
-        id=event_id(request.tenant, request.id or "", kind),
+        id=id_of(request, kind),
         request_id=request.id or "",
         tenant=request.tenant,
         conversation_id=request.conversation_id,
@@ -92,7 +93,7 @@ def moderated(
 ) -> ModerationEvent:
     """The audit event of one decision; it never holds the judged text."""
     return ModerationEvent(
-        id=event_id(request.tenant, request.id or "", f"moderation:{stage}"),
+        id=id_of(request, f"moderation:{stage}"),
         request_id=request.id or "",
         tenant=request.tenant,
         stage=stage,

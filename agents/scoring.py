@@ -9,8 +9,9 @@ from msgspec.structs import replace
 from agents.outcomes import answered, moderated, without_evidence
 from agents.policy import Policy
 from agents.ports import Clock, Judge, RequestStore, ScoreInput
-from schemas.common import Event, Timings, event_id
+from schemas.common import Event, Timings
 from schemas.draft import Draft
+from schemas.identity import id_of
 from schemas.response import GenerationResponse, Status
 from schemas.review import Review
 from schemas.score import Decision, Score
@@ -74,7 +75,7 @@ def _held(
 ) -> Sequence[Event]:
     request = draft.context.request
     review = Review(
-        id=event_id(request.tenant, request.id or "", "review"),
+        id=id_of(request, "review"),
         draft=replace(draft, timings=timings),
         scores=scores,
         decision=decision,

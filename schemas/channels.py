@@ -9,10 +9,12 @@ from schemas.draft import Draft
 from schemas.moderation import ModerationEvent
 from schemas.request import GenerationRequest
 from schemas.response import GenerationResponse
+from schemas.retry import Retry
 from schemas.review import Review, ReviewDecision
 
 REQUESTS = "genai.requests"
 CONTEXTS = "genai.contexts"
+RETRIES = "genai.retries"
 DRAFTS = "genai.drafts"
 RESPONSES = "genai.responses"
 REVIEWS = "genai.reviews"
@@ -35,6 +37,7 @@ class Channel:
 CHANNELS: tuple[Channel, ...] = (
     Channel(REQUESTS, GenerationRequest, "sluicegate.request.v1", "What producers ask for."),
     Channel(CONTEXTS, RetrievedContext, "sluicegate.context.v1", "Admitted requests with their passages."),
+    Channel(RETRIES, Retry, "sluicegate.retry.v1", "Requests whose next attempt is far away."),
     Channel(DRAFTS, Draft, "sluicegate.draft.v1", "Model answers, paid for and not yet judged."),
     Channel(RESPONSES, GenerationResponse, "sluicegate.response.v1", "How each request ended."),
     Channel(REVIEWS, Review, "sluicegate.review.v1", "Answers that wait for a person; compacted."),

@@ -15,13 +15,18 @@ DeadLetterReason = Literal[
     "unknown_review",
     "already_decided",
     "handler_error",
+    "model_timeout",
+    "model_rate_limited",
+    "model_unavailable",
+    "model_bad_output",
+    "model_rejected",
 ]
 
 HEADER_PREFIX = "__connect.errors."
 
 
 class DeadLetter(Struct, frozen=True, kw_only=True):
-    """Why a record was set aside. `field` is a JSON path (`$.max_tokens`)."""
+    """Why a record was set aside. `field` is a JSON path (`$.max_tokens`); `attempts` goes with failed models."""
 
     topic: str
     partition: int
@@ -33,6 +38,7 @@ class DeadLetter(Struct, frozen=True, kw_only=True):
     expected: str | None = None
     request_id: str | None = None
     tenant: str | None = None
+    attempts: int | None = None
 
     def headers(self) -> list[tuple[str, bytes]]:
         """Kafka Connect's own error headers, which existing tools read, and ours with the typed reason."""
@@ -48,6 +54,7 @@ class DeadLetter(Struct, frozen=True, kw_only=True):
             "sluicegate.expected": self.expected,
             "sluicegate.request_id": self.request_id,
             "sluicegate.tenant": self.tenant,
+            "sluicegate.attempts": None if self.attempts is None else str(self.attempts),
         }
         return [(name, value.encode()) for name, value in named.items() if value is not None]
 
@@ -70,4 +77,5 @@ class DeadLetter(Struct, frozen=True, kw_only=True):
             expected=found.get("sluicegate.expected"),
             request_id=found.get("sluicegate.request_id"),
             tenant=found.get("sluicegate.tenant"),
+            attempts=int(found["sluicegate.attempts"]) if "sluicegate.attempts" in found else None,
         )

@@ -10,6 +10,7 @@ from schemas.common import (
     Lineage,
     Message,
     Passage,
+    Problem,
     TextPart,
     Timings,
     Usage,
@@ -21,6 +22,7 @@ from schemas.draft import Draft
 from schemas.moderation import ModerationEvent
 from schemas.request import GenerationRequest, PromptRef, RetrievalSpec
 from schemas.response import Choice, GenerationResponse
+from schemas.retry import Retry
 from schemas.review import Review, ReviewDecision
 from schemas.score import Decision, Evidence, Score
 
@@ -91,6 +93,8 @@ _ASK_FULL = GenerationRequest(
     retrieval=RetrievalSpec(index="handbook", top_k=3, filters={"language": "en"}),
     deadline=datetime(2026, 1, 2, 3, 5, 5, tzinfo=UTC),
     risk="medium",
+    ordering="key",
+    replay=1,
     metadata={"channel": "web", "order": 48213},
 )
 _NAMED = GenerationRequest(id="req-0001", messages=_ASK.messages)
@@ -170,7 +174,10 @@ _CONTEXT_FULL = RetrievedContext(
     timings=Timings(retrieval_ms=12.5),
     cache_key="6f1ed002ab5595859014ebf0951522d9",
     input_scores=(_TOXICITY,),
+    attempts=2,
+    give_up=_LATER,
 )
+_BUSY = Problem(code="model_rate_limited", reason="the provider asks to slow down")
 
 _CITATION = Citation(
     number=1,
@@ -223,6 +230,7 @@ _DECIDED_FULL = ReviewDecision(
 MINIMAL: dict[type[Event], Event] = {
     GenerationRequest: _ASK,
     RetrievedContext: _CONTEXT,
+    Retry: Retry(id="default:req-0001:retry", context=_CONTEXT, not_before=_LATER, problem=_BUSY),
     Draft: _DRAFT,
     GenerationResponse: GenerationResponse(
         id="default:req-0001:response",
@@ -259,6 +267,7 @@ MINIMAL: dict[type[Event], Event] = {
 FULL: dict[type[Event], Event] = {
     GenerationRequest: _ASK_FULL,
     RetrievedContext: _CONTEXT_FULL,
+    Retry: Retry(id="shop:req-0001:retry:replay-1", context=_CONTEXT_FULL, not_before=_LATER, problem=_BUSY),
     Draft: _DRAFT_FULL,
     GenerationResponse: GenerationResponse(
         id="shop:req-0001:response",
@@ -275,6 +284,8 @@ FULL: dict[type[Event], Event] = {
         cost=_COST_PAID,
         lineage=_LINEAGE,
         timings=_TIMINGS,
+        attempts=1,
+        replay=1,
         metadata={"channel": "web", "order": 48213},
     ),
     Review: Review(
@@ -286,6 +297,7 @@ FULL: dict[type[Event], Event] = {
         created=_LATER,
         resolution=_DECIDED_FULL,
         resolved=datetime(2026, 1, 2, 3, 9, 0, tzinfo=UTC),
+        escalated=datetime(2026, 1, 2, 3, 8, 0, tzinfo=UTC),
     ),
     ReviewDecision: _DECIDED_FULL,
     ModerationEvent: ModerationEvent(

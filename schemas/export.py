@@ -23,6 +23,7 @@ ASYNCAPI_FILE = "asyncapi.yaml"
 KEYS = {
     channels.REQUESTS: "conversation id, else request id",
     channels.CONTEXTS: "conversation id, else request id",
+    channels.RETRIES: "conversation id, else request id",
     channels.DRAFTS: "conversation id, else request id",
     channels.RESPONSES: "conversation id, else request id",
     channels.REVIEWS: "tenant:request id",
@@ -33,7 +34,7 @@ KEYS = {
 }
 """What a record's key holds, in words."""
 
-_INTERNAL = {channels.CONTEXTS, channels.DRAFTS}
+_INTERNAL = {channels.CONTEXTS, channels.RETRIES, channels.DRAFTS}
 _RECEIVED = {channels.REQUESTS, channels.REVIEW_DECISIONS}
 _TIME = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 _TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"

@@ -1,6 +1,6 @@
 """`genai.requests`: what a producer asks for."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -38,7 +38,9 @@ class RetrievalSpec(Event, frozen=True, kw_only=True):
 class GenerationRequest(Event, frozen=True, kw_only=True):
     """A chat completion request plus what a stream needs: id, tenant, prompt, retrieval, deadline.
 
-    `id` may be left out: the `ce_id` header or the record's position then names the request.
+    `id` may be left out: the `ce_id` header or the record's position then names the request. With `ordering: key`
+    the requests of a conversation are answered in the order of their topic. `replay` is raised by
+    `sluicegate dlq replay`: an id counts as used once for each.
     """
 
     messages: Annotated[list[Message], Meta(min_length=1, max_length=500)]
@@ -57,6 +59,8 @@ class GenerationRequest(Event, frozen=True, kw_only=True):
     retrieval: RetrievalSpec | None = None
     deadline: Instant | None = None
     risk: Risk = "low"
+    ordering: Literal["none", "key"] = "none"
+    replay: Annotated[int, Meta(ge=0, le=999)] = 0
     metadata: Metadata = msgspec.field(default_factory=dict)
 
     @property

@@ -7,6 +7,7 @@ import msgspec
 from schemas.common import (
     SCHEMA_VERSION,
     Citation,
+    Count,
     Event,
     FinishReason,
     Id,
@@ -39,7 +40,9 @@ class Choice(Event, frozen=True, kw_only=True):
 class GenerationResponse(Event, frozen=True, kw_only=True):
     """Exactly one terminal response a request; `pending_review` comes before it where a person must decide.
 
-    `id` is deterministic, so a consumer drops a repeat by it. `error` says why there are no choices.
+    `id` is deterministic, so a consumer drops a repeat by it. `error` says why there are no choices; `attempts`, how
+    often a model was asked before the request `failed`. `replay` is the request's: a replayed request has a response
+    of its own beside the first.
     """
 
     id: Id
@@ -59,6 +62,8 @@ class GenerationResponse(Event, frozen=True, kw_only=True):
     lineage: Lineage = msgspec.field(default_factory=Lineage)
     timings: Timings = msgspec.field(default_factory=Timings)
     cached: bool = False
+    attempts: Count | None = None
+    replay: Count = 0
     metadata: Metadata = msgspec.field(default_factory=dict)
 
     @property

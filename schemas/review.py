@@ -8,12 +8,15 @@ from schemas.common import SCHEMA_VERSION, Event, Id, Instant, RequestId, Tenant
 from schemas.draft import Draft
 from schemas.score import Decision, Score
 
-ReviewState = Literal["pending", "approved", "edited", "rejected"]
-ReviewAction = Literal["approve", "edit", "reject"]
+ReviewState = Literal["pending", "approved", "edited", "rejected", "expired"]
+ReviewAction = Literal["approve", "edit", "reject", "escalate", "expire"]
 
 
 class ReviewDecision(Event, frozen=True, kw_only=True):
-    """A person's word on a pending review. `text` is the new answer and goes with `edit` only."""
+    """A person's word on a pending review. `text` is the new answer and goes with `edit` only.
+
+    `escalate` and `expire` are what the policy says of a review that nobody decided; Sluicegate sends them itself.
+    """
 
     request_id: RequestId
     action: ReviewAction
@@ -25,7 +28,10 @@ class ReviewDecision(Event, frozen=True, kw_only=True):
 
 
 class Review(Event, frozen=True, kw_only=True):
-    """A held answer with all a reviewer needs; the topic is compacted, the last state of an id holds."""
+    """A held answer with all a reviewer needs; the topic is compacted, the last state of an id holds.
+
+    `escalated` is when it had waited for so long that the policy asks for somebody else.
+    """
 
     id: Id
     draft: Draft
@@ -36,3 +42,4 @@ class Review(Event, frozen=True, kw_only=True):
     version: Version = SCHEMA_VERSION
     resolution: ReviewDecision | None = None
     resolved: Instant | None = None
+    escalated: Instant | None = None

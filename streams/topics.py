@@ -37,6 +37,7 @@ def _of_channel(name: str, key: str, days: int, cleanup: Literal["delete", "comp
 TOPICS: tuple[Topic, ...] = (
     _of_channel(channels.REQUESTS, "conversation id, else request id", 7),
     _of_channel(channels.CONTEXTS, "conversation id, else request id", 7),
+    _of_channel(channels.RETRIES, "conversation id, else request id", 7),
     _of_channel(channels.DRAFTS, "conversation id, else request id", 7),
     _of_channel(channels.RESPONSES, "conversation id, else request id", 7),
     _of_channel(channels.REVIEWS, "tenant:request id", 30, "compact"),

@@ -69,7 +69,7 @@ def test_requests_and_decisions_come_in_and_the_rest_goes_out(parser) -> None:
     found = set(_parse(parser, as_yaml(asyncapi()))["operations"])
     incoming = {topic for topic in channels.BY_TOPIC if f"receive {topic}" in found}
     outgoing = {topic for topic in [*channels.BY_TOPIC, channels.DEAD_LETTERS] if f"send {topic}" in found}
-    internal = {channels.CONTEXTS, channels.DRAFTS}
+    internal = {channels.CONTEXTS, channels.RETRIES, channels.DRAFTS}
     assert incoming == {channels.REQUESTS, channels.REVIEW_DECISIONS} | internal
     assert outgoing == {*channels.BY_TOPIC, channels.DEAD_LETTERS} - {
         channels.REQUESTS,
@@ -100,7 +100,7 @@ def _validator(schema: dict) -> Draft202012Validator:
 
 def test_only_topics_between_stages_are_marked_internal() -> None:
     marked = {c["address"] for c in asyncapi()["channels"].values() if c.get("x-internal")}
-    assert marked == {channels.CONTEXTS, channels.DRAFTS}
+    assert marked == {channels.CONTEXTS, channels.RETRIES, channels.DRAFTS}
 
 
 def test_the_file_has_no_anchors_and_reads_back() -> None:
