@@ -23,7 +23,16 @@ The model's name, or the header `x-stub-mode` where the caller can set one, choo
     hang, dribble             no answer; a header and then a byte now and then, for a minute
     echo                      what was asked, as the answer
 
-`GET /calls` tells how often each Idempotency-Key was called, and in total.
+`GET /calls` tells how often each Idempotency-Key was called, and in total. A caller that uses `/w/NAME/v1` as its
+base is named in the log of calls (`--log FILE`, a line of JSON for each call that ended):
+
+    {"key": ..., "worker": NAME, "start": ..., "end": ..., "outcome": ...}      times in seconds of the wall clock
+    answered    a good answer was written whole
+    failed      the stub misbehaved on purpose
+    cut         the caller's connection went away before the answer was written
+
+`POST /behave {"mode": "fail-500", "share": 0.5, "latency_s": 2.0}` changes that share of all calls, and how long
+every call takes, until the next one; `{}` is good behaviour again.
 `python -m tests.model_server --port 0` prints `listening on http://127.0.0.1:PORT`.
 """
 
@@ -31,13 +40,16 @@ import argparse
 import asyncio
 import contextlib
 import json
+import random
 import threading
+import time
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from typing import Any
+from pathlib import Path
+from typing import IO, Any
 
 from aiohttp import web
 
@@ -66,14 +78,33 @@ _BODIES: dict[str, tuple[str, str]] = {
     "garbage-html": ("<html>Bad gateway</html>", "text/html"),
     "not-a-completion": ('["surprise"]', "application/json"),
 }
+_BROKEN = ("cut", "dribble", "hang")
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """What calls get until it is changed: a share of them this mode, all of them this latency."""
+
+    mode: str = "ok"
+    share: float = 1.0
+    latency_s: float | None = None
 
 
 @dataclass
 class StubModel:
-    """The server's state: what it answers, how slowly, and what it was asked."""
+    """The server's state: what it answers, how slowly, and what it was asked.
+
+    `jitter` spreads the latency by that part of it; `distinct` numbers the answers, so that two calls for one
+    request can be told apart by their text.
+    """
 
     answer: str = ANSWER
     latency_s: float = 0.0
+    jitter: float = 0.0
+    distinct: bool = False
+    dice: random.Random = field(default_factory=random.Random)
+    log: IO[str] | None = None
+    behaviour: Behaviour = field(default_factory=Behaviour)
     calls: Counter[str] = field(default_factory=Counter)
     bodies: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=1000))
     headers: deque[Mapping[str, str]] = field(default_factory=lambda: deque(maxlen=1000))
@@ -83,6 +114,8 @@ class StubModel:
         """The routes."""
         app = web.Application(client_max_size=64 * 1024 * 1024)
         app.router.add_post("/v1/chat/completions", self.complete)
+        app.router.add_post("/w/{worker}/v1/chat/completions", self.complete)
+        app.router.add_post("/behave", self.behave)
         app.router.add_get("/v1/models", self.models)
         app.router.add_get("/health", self.health)
         app.router.add_get("/calls", self.tell)
@@ -97,28 +130,67 @@ class StubModel:
     async def tell(self, _: web.Request) -> web.Response:
         return web.json_response({"total": self.calls.total(), "by_key": dict(self.calls)})
 
+    async def behave(self, request: web.Request) -> web.Response:
+        self.behaviour = Behaviour(**await request.json())
+        return web.json_response({"status": "ok"})
+
     async def complete(self, request: web.Request) -> web.StreamResponse:
+        started = time.time()
         body = await request.json()
         key = request.headers.get("Idempotency-Key", "")
         self.calls[key] += 1
         self.bodies.append(body)
         self.headers.append(request.headers)
-        if self.latency_s:
-            await asyncio.sleep(self.latency_s)
-        mode = request.headers.get("x-stub-mode", body["model"])
+        mode = self._mode(request, body, key)
+        outcome = "cut"
+        try:
+            await self._wait()
+            response = await self._respond(request, mode, body)
+            with contextlib.suppress(ConnectionError):
+                # Written here, not after we return, so that what the log says has happened.
+                await response.prepare(request)
+                await response.write_eof()
+                outcome = "answered"
+        finally:
+            failed = mode in _ERRORS or mode in _BODIES or mode in _BROKEN
+            self._note(request, key, started, "failed" if failed else outcome)
+        return response
+
+    def _mode(self, request: web.Request, body: dict[str, Any], key: str) -> str:
+        mode: str = request.headers.get("x-stub-mode", body["model"])
         if mode.startswith("fail-N-times:") and self.calls[key] <= int(mode.split(":")[1]):
-            mode = "fail-500"
+            return "fail-500"
+        if self.behaviour.mode != "ok" and self.dice.random() < self.behaviour.share:
+            return self.behaviour.mode
+        return mode
+
+    async def _wait(self) -> None:
+        latency_s = self.latency_s if self.behaviour.latency_s is None else self.behaviour.latency_s
+        if latency_s:
+            await asyncio.sleep(latency_s * self.dice.uniform(1 - self.jitter, 1 + self.jitter))
+
+    async def _respond(self, request: web.Request, mode: str, body: dict[str, Any]) -> web.StreamResponse:
         if mode in _ERRORS:
             return _error(mode)
         if mode in _BODIES:
             text, kind = _BODIES[mode]
             return web.Response(text=text, content_type=kind)
-        if mode in ("cut", "dribble", "hang"):
+        if mode in _BROKEN:
             return await self._broken(request, mode)
         return web.json_response(self._completion(mode, body))
 
+    def _note(self, request: web.Request, key: str, started: float, outcome: str) -> None:
+        if self.log is None:
+            return
+        worker = request.match_info.get("worker", "")
+        line = {"key": key, "worker": worker, "start": started, "end": time.time(), "outcome": outcome}
+        self.log.write(json.dumps(line) + "\n")
+        self.log.flush()
+
     def _completion(self, mode: str, body: dict[str, Any]) -> dict[str, Any]:
         text = body["messages"][-1]["content"] if mode == "echo" else self.answer
+        if self.distinct:
+            text = f"{text} This is answer {self.calls.total()}."
         message: dict[str, Any] = {"role": "assistant", "content": "" if mode == "empty" else text}
         if mode == "no-content":
             message["content"] = None
@@ -167,7 +239,9 @@ def _error(mode: str) -> web.Response:
 
 
 async def _started(stub: StubModel, port: int) -> tuple[web.AppRunner, int]:
-    runner = web.AppRunner(stub.application(), access_log=None, shutdown_timeout=1.0)
+    runner = web.AppRunner(
+        stub.application(), access_log=None, shutdown_timeout=1.0, handler_cancellation=True
+    )
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", port)
     await site.start()
@@ -214,10 +288,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="a stub of an OpenAI-compatible server")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--latency", type=float, default=0.0, help="seconds before each answer")
+    parser.add_argument("--jitter", type=float, default=0.0, help="spreads the latency by this part of it")
+    parser.add_argument("--seed", type=int, default=0, help="of jitter and misbehaviour")
+    parser.add_argument("--log", type=Path, help="a file that gets a line for each call")
     parser.add_argument("--answer", default=ANSWER)
+    parser.add_argument("--distinct", action="store_true", help="number the answers")
     options = parser.parse_args()
-    with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_serve(StubModel(options.answer, options.latency), options.port))
+    with contextlib.ExitStack() as stack:
+        log = stack.enter_context(options.log.open("a")) if options.log else None
+        stub = StubModel(options.answer, options.latency, options.jitter, options.distinct)
+        stub.dice, stub.log = random.Random(options.seed), log
+        stack.enter_context(contextlib.suppress(KeyboardInterrupt))
+        asyncio.run(_serve(stub, options.port))
 
 
 if __name__ == "__main__":

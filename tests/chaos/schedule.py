@@ -1,0 +1,99 @@
+"""Which fault happens when: a pure function of a seed. First each kind alone, then all of them mixed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of fault: what it touches and how long it lasts. Faults of one resource never overlap."""
+
+    name: str
+    resource: str
+    lasts_s: float
+    about: str
+    """What happens, for `--help`."""
+
+
+KINDS: tuple[Kind, ...] = (
+    Kind("kill", "worker", 8, "SIGKILL of a worker; another takes its place a second later"),
+    Kind("broker", "broker", 4, "SIGKILL of the broker; it starts again on its log"),
+    Kind("broker-freeze", "broker", 20, "the broker stands still (SIGSTOP), longer than sessions last"),
+    Kind("redis", "redis", 4, "SIGKILL of Redis; it starts again empty"),
+    Kind("redis-freeze", "redis", 8, "Redis stands still (SIGSTOP)"),
+    Kind("model-errors", "model", 6, "a share of the calls gets status 500"),
+    Kind("model-limits", "model", 6, "a share of the calls gets 429 with Retry-After: 1"),
+    Kind("model-garbage", "model", 5, "a share of the calls gets a body that is not JSON"),
+    Kind("model-cut", "model", 5, "a share of the calls gets half an answer"),
+    Kind("model-hang", "model", 8, "a share of the calls gets no answer before its time is up"),
+    Kind("slow-model", "model", 15, "every call takes 2 s"),
+    Kind("rebalance", "group", 12, "one more worker joins the groups and leaves them by SIGTERM"),
+    Kind("freeze", "worker", 9, "a worker stands still (SIGSTOP) until others have its partitions"),
+)
+BY_NAME = {kind.name: kind for kind in KINDS}
+DEFAULT = tuple(kind.name for kind in KINDS if kind.name != "freeze")
+
+_QUIET_S = 5.0
+_ALONE = 0.6
+"""The part of the time in which faults come one by one."""
+_SETTLE_S = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A fault, when it begins after the start of the load, how long it lasts, and a number that decides details."""
+
+    at_s: float
+    kind: str
+    lasts_s: float
+    dice: float
+
+
+def counts_for(duration_s: float, kinds: Sequence[str]) -> dict[str, int]:
+    """How often each kind happens in all, where nobody says otherwise."""
+    every_s = {"kill": 20.0, "broker": 90.0, "rebalance": 60.0}
+    return {kind: max(1, round(duration_s / every_s.get(kind, 120.0))) for kind in kinds}
+
+
+def plan(seed: int, duration_s: float, counts: dict[str, int]) -> list[Planned]:
+    """The faults of a run by their time; `counts` says how often each kind happens."""
+    unknown = sorted(set(counts) - set(BY_NAME))
+    if unknown:
+        raise ValueError(f"no such fault: {', '.join(unknown)}; there are {', '.join(BY_NAME)}")
+    dice = Random(seed)
+    wanted = {kind.name: counts[kind.name] for kind in KINDS if counts.get(kind.name, 0) > 0}
+    alone_s = duration_s * _ALONE if len(wanted) > 1 else 0.0
+    alone = _one_by_one(dice, list(wanted), _SETTLE_S, alone_s) if alone_s else []
+    left = {kind: count - (1 if alone else 0) for kind, count in wanted.items()}
+    mixed = _mixed(dice, left, max(alone_s, _SETTLE_S), duration_s)
+    return sorted([*alone, *mixed], key=lambda planned: (planned.at_s, planned.kind))
+
+
+def _one_by_one(dice: Random, kinds: list[str], start_s: float, end_s: float) -> list[Planned]:
+    """Each kind once, in a drawn order, with quiet between; squeezed where the time is short."""
+    dice.shuffle(kinds)
+    full_s = sum(BY_NAME[kind].lasts_s + _QUIET_S for kind in kinds)
+    squeeze = min(1.0, (end_s - start_s) / full_s)
+    planned, at_s = [], start_s
+    for kind in kinds:
+        lasts_s = BY_NAME[kind].lasts_s * squeeze
+        planned.append(Planned(round(at_s, 2), kind, round(lasts_s, 2), dice.random()))
+        at_s += lasts_s + _QUIET_S * squeeze
+    return planned
+
+
+def _mixed(dice: Random, counts: dict[str, int], start_s: float, end_s: float) -> list[Planned]:
+    """Every resource's faults spread over the time in a drawn order, regardless of other resources."""
+    planned: list[Planned] = []
+    for resource in dict.fromkeys(kind.resource for kind in KINDS):
+        kinds = [
+            kind for kind, count in counts.items() if BY_NAME[kind].resource == resource for _ in range(count)
+        ]
+        dice.shuffle(kinds)
+        slot_s = (end_s - start_s) / max(1, len(kinds))
+        for number, kind in enumerate(kinds):
+            lasts_s = min(BY_NAME[kind].lasts_s, slot_s * 0.7)
+            at_s = start_s + number * slot_s + dice.random() * (slot_s * 0.95 - lasts_s)
+            planned.append(Planned(round(at_s, 2), kind, round(lasts_s, 2), dice.random()))
+    return planned
