@@ -1,5 +1,6 @@
 """The codec: any bytes become an event or a typed error."""
 
+import json
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -162,12 +163,30 @@ def _scored(value: float, **labels: float) -> GenerationResponse:
         pytest.param(replace(RESPONSE, metadata={"a": object()}), id="object in metadata"),
         pytest.param(replace(RESPONSE, metadata={"a": "\ud800"}), id="lone surrogate"),
         pytest.param(replace(COST, amount=Decimal("NaN")), id="NaN amount"),
+        pytest.param(replace(COST, amount=Decimal("sNaN")), id="signalling NaN amount"),
+        pytest.param(replace(COST, amount=Decimal("Infinity")), id="infinite amount"),
+        pytest.param(replace(COST, avoided=Decimal("-Infinity")), id="infinite avoided amount"),
         pytest.param(replace(COST, amount=0.1), id="amount as a float"),
     ],
 )
 def test_what_would_not_read_back_as_itself_is_never_written(event: GenerationResponse | CostEvent) -> None:
     with pytest.raises(ValueError, match="would"):
         encode(event)
+
+
+@pytest.mark.parametrize("field", ["amount", "avoided"])
+@pytest.mark.parametrize("amount", ["Infinity", "-inf", "NaN", "-nan7", "sNaN"])
+def test_an_amount_that_is_no_finite_number_is_not_read(field: str, amount: str) -> None:
+    value = json.dumps({**json.loads(encode(COST)), field: amount}).encode()
+    with pytest.raises(DecodeError) as caught:
+        decode(CostEvent, value)
+    assert (caught.value.reason, caught.value.field) == ("invalid", f"$.{field}")
+
+
+@pytest.mark.parametrize("amount", ["0.000184", "-0", "1E+30", None])
+def test_an_amount_that_is_finite_or_unknown_is_read(amount: str | None) -> None:
+    value = json.dumps({**json.loads(encode(COST)), "amount": amount}).encode()
+    assert decode(CostEvent, value).amount == (None if amount is None else Decimal(amount))
 
 
 @pytest.mark.parametrize("event", [RESPONSE, COST, _scored(0.5, insult=0.25)])
