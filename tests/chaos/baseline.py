@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from tests.chaos.servers import Servers
 
 
+COMMAND = ("-m", "tests.chaos.baseline")
+
+
 def environment(servers: "Servers") -> Callable[[str], Mapping[str, str]]:
     """The variables of a worker of that name."""
 
@@ -53,7 +56,7 @@ def new_app(env: Mapping[str, str]) -> Any:
     dead_letters = app.topic(f"{prefix}genai.dead-letters", value_type=bytes, value_serializer="raw")
     client = openai.AsyncOpenAI(base_url=env["BASELINE_MODEL"], api_key="none")
 
-    @app.agent(requests, concurrency=200)
+    @app.agent(requests, concurrency=200)  # type: ignore[untyped-decorator]  # faust is untyped
     async def answer(stream: Any) -> None:
         async for event in stream.events():
             request = _readable(event.value)
@@ -63,7 +66,7 @@ def new_app(env: Mapping[str, str]) -> Any:
             response = await _answered(client, request)
             await responses.send(key=event.key, value=json.dumps(response).encode())
 
-    @app.task
+    @app.task  # type: ignore[untyped-decorator]
     async def started() -> None:
         print("baseline.started", flush=True)
 

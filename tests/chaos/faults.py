@@ -1,14 +1,16 @@
 """What each kind of fault does to a run; each returns a word on what it hit, and leaves everything as it was."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from tests.chaos.schedule import Planned
 from tests.chaos.servers import Servers, freeze, thaw
-from tests.chaos.workers import Workers
+from tests.chaos.workers import Workers, WorkerServer
 
 _EXTRA = "x"
+_JOINS_WITHIN_S = 45.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,15 +89,23 @@ async def _behave_for(target: Target, fault: Planned, **behaviour: object) -> No
 
 
 async def rebalance(target: Target, fault: Planned) -> str:
-    """One more worker comes and goes, in good order."""
+    """One more worker comes, works for as long as the plan says, and goes, in good order."""
     slot = f"{_EXTRA}{int(fault.dice * 1e6)}"
     worker = target.workers.start(slot)
     try:
+        joined = await _joined(worker)
         await asyncio.sleep(fault.lasts_s)
-        joined = worker.started()
     finally:
         await asyncio.to_thread(target.workers.stop, slot)
     return f"{worker.name} {'joined and left' if joined else 'left before it had joined'}"
+
+
+async def _joined(worker: WorkerServer) -> bool:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_JOINS_WITHIN_S):
+            while not worker.started() and worker.pid is not None:
+                await asyncio.sleep(0.2)
+    return worker.started()
 
 
 async def worker_freeze(target: Target, fault: Planned) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from confluent_kafka import KafkaError, Message, Producer
 
+from tests.chaos.records import QUIETLY
 from tests.chaos.verifier import INVALID_KEY
 
 _TENANTS = ("acme", "globex", "initech")
@@ -65,6 +66,7 @@ class Load(threading.Thread):
                 "message.timeout.ms": 0,  # never: what is sent is tried until the broker takes it
                 "queue.buffering.max.messages": 1_000_000,
                 "linger.ms": 5,
+                **QUIETLY,
             }
         )
         self._ending = threading.Event()

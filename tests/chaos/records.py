@@ -10,6 +10,8 @@ from confluent_kafka import Consumer, Message, TopicPartition
 
 from tests.chaos.verifier import Call, Record
 
+QUIETLY = {"log_level": 2}
+"""Outages are what we make: the library need not tell of each connection that fails."""
 _SILENT_S = 2.0
 
 
@@ -43,7 +45,7 @@ def read_topic(bootstrap: str, topic: str, timeout_s: float = 180.0) -> list[Rec
 def whole_topic(bootstrap: str, topic: str) -> tuple[Consumer, list[TopicPartition]]:
     """A consumer of all of a topic's partitions from their beginning, in no group, and where they end now."""
     settings = {"bootstrap.servers": bootstrap, "group.id": uuid.uuid4().hex, "enable.auto.commit": False}
-    consumer = Consumer({**settings, "auto.offset.reset": "earliest"})
+    consumer = Consumer({**settings, **QUIETLY, "auto.offset.reset": "earliest"})
     partitions = consumer.list_topics(topic, timeout=30).topics[topic].partitions
     ends = []
     for number in partitions:

@@ -73,7 +73,8 @@ def show(told: dict[str, object], console: Console) -> None:
     for name in ("kills", "broker_restarts", "rebalances"):
         table.add_row(name, str(told[name]), "")
     console.print(table)
-    for name, ids in offending.items():
+    for name, found in offending.items():
+        ids = list(dict.fromkeys(found))
         more = f" and {len(ids) - _SHOWN} more" if len(ids) > _SHOWN else ""
         console.print(f"[bold red]{name}[/]: {', '.join(ids[:_SHOWN])}{more}", soft_wrap=True)
     console.print("the promise is broken" if offending else "the promise was kept")

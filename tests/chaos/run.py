@@ -16,7 +16,7 @@ from tests.chaos.records import read_calls, read_topic
 from tests.chaos.schedule import Planned
 from tests.chaos.servers import Servers
 from tests.chaos.verifier import Evidence, Record, Verdict, judge
-from tests.chaos.workers import SLUICEGATE, Workers
+from tests.chaos.workers import Workers
 
 _READY_S = 120.0
 _LONGEST_QUIET_S = 900.0
@@ -63,12 +63,12 @@ class Run:
     def __init__(self, options: Options) -> None:
         self.options = options
         self.servers = Servers(options.folder, options.broker, options.seed, options.latency_s)
-        arguments = SLUICEGATE
-        environment = self.servers.environment
+        folder = options.folder / "workers"
         if options.baseline:
-            arguments = ("-m", "tests.chaos.baseline")
-            environment = baseline.environment(self.servers)
-        self.workers = Workers(options.folder / "workers", options.workers, environment, arguments)
+            plain = baseline.environment(self.servers)
+            self.workers = Workers(folder, options.workers, plain, baseline.COMMAND)
+        else:
+            self.workers = Workers(folder, options.workers, self.servers.environment)
         self.happened: list[dict[str, object]] = []
         self._began = 0.0
 
@@ -167,13 +167,11 @@ class Run:
     async def _tell(self, load: Load, follower: Follower) -> None:
         while True:
             await asyncio.sleep(_PROGRESS_S)
-            counts = Counter(str(fault["kind"]) for fault in self.happened)
-            made = ", ".join(f"{kind} {count}" for kind, count in sorted(counts.items())) or "none"
             elapsed_s = time.time() - self._began
-            print(
-                f"{elapsed_s:5.0f} s  sent {load.sent:6}  ended {len(follower.ended):6}  faults: {made}",
-                flush=True,
-            )
+            made = f"{len(self.happened):3} of {len(self.options.faults)} faults"
+            last = f", last {self.happened[-1]['kind']}" if self.happened else ""
+            ended = len(follower.ended)
+            print(f"{elapsed_s:5.0f} s  sent {load.sent:6}  ended {ended:6}  {made}{last}", flush=True)
 
     def _judge(self, load: Load) -> Verdict:
         def topic(name: str) -> list[Record]:

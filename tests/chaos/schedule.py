@@ -28,7 +28,7 @@ KINDS: tuple[Kind, ...] = (
     Kind("model-cut", "model", 5, "a share of the calls gets half an answer"),
     Kind("model-hang", "model", 8, "a share of the calls gets no answer before its time is up"),
     Kind("slow-model", "model", 15, "every call takes 2 s"),
-    Kind("rebalance", "group", 12, "one more worker joins the groups and leaves them by SIGTERM"),
+    Kind("rebalance", "group", 6, "one more worker joins the groups and leaves them by SIGTERM"),
     Kind("freeze", "worker", 9, "a worker stands still (SIGSTOP) until others have its partitions"),
 )
 BY_NAME = {kind.name: kind for kind in KINDS}

@@ -27,6 +27,7 @@ class WorkerServer(ServerProcess):
         super().__init__(directory)
         self.name = name
         self._arguments, self._settings = arguments, settings
+        self._started = False
 
     def command(self) -> Sequence[str]:
         return [sys.executable, *self._arguments]
@@ -43,8 +44,10 @@ class WorkerServer(ServerProcess):
 
     def started(self) -> bool:
         """Whether it has joined its groups, by its log."""
-        text = self.log.read_text(errors="replace") if self.log.exists() else ""
-        return any(word in text for word in _STARTED)
+        if not self._started and self.log.exists():
+            text = self.log.read_text(errors="replace")
+            self._started = any(word in text for word in _STARTED)
+        return self._started
 
 
 class Workers:
