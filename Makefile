@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-torch demo up test check fmt requirements clean
+.PHONY: help setup setup-dev setup-torch demo up test chaos check fmt requirements clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -45,6 +45,9 @@ up: setup  ## keep it running for your own producer
 
 test: setup-dev  ## everything, with the tests that talk to real servers
 	@$(BIN)/pytest -n 2 --dist loadfile
+
+chaos: setup-dev  ## break everything under load and judge; CHAOS="--help" tells of its options
+	@$(BIN)/python -m tests.chaos $(CHAOS)
 
 check: setup-dev  ## formatting, lint, types, import direction
 	@$(BIN)/ruff format --check .
