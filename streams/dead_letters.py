@@ -251,10 +251,15 @@ def _prompt(text: str) -> PromptRef:
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A record as it will be sent: `topic` as the broker names it, `said` for people."""
+    """A record as it will be sent: `topic` as the broker names it, `said` for people.
+
+    It goes to the partition it came from: a producer may place keys otherwise than we do, and a conversation's
+    records are to stay together. Without one, the key decides.
+    """
 
     place: Place
     topic: str
+    partition: int | None
     key: bytes | None
     value: bytes | None
     headers: Headers
@@ -285,8 +290,7 @@ def replayed(found: Stored, change: Change, prefix: str) -> Outgoing:
     if event is None or request is None or found.value is None:
         if change:
             raise CannotReplay(found.place, f"a record of {source} holds no request", "$", "a request")
-        said = "as it came"
-        return Outgoing(found.place, physical(source, prefix), found.key, found.value, headers, said)
+        return Outgoing(found.place, *_from(found), found.key, found.value, headers, "as it came")
     if request.replay >= MAX_REPLAYS:
         where = "$." + ".".join((*_PATHS[type(event)], "replay"))
         raise CannotReplay(found.place, "it was replayed too often", where, f"at most {MAX_REPLAYS} replays")
@@ -296,8 +300,15 @@ def replayed(found: Stored, change: Change, prefix: str) -> Outgoing:
         named = {"ce_id": id_of(again, _KINDS[kind]), "ce_type": channels.BY_EVENT[kind].ce_type}
         headers = [(name, named[name].encode() if name in named else held) for name, held in headers]
     _check(found, kind, value)
-    topic = physical(channels.BY_EVENT[kind].topic, prefix)
-    return Outgoing(found.place, topic, found.key, value, headers, _said(again, change))
+    topic, partition = _from(found)
+    if kind is not type(event):
+        topic, partition = physical(channels.BY_EVENT[kind].topic, prefix), None
+    return Outgoing(found.place, topic, partition, found.key, value, headers, _said(again, change))
+
+
+def _from(found: Stored) -> tuple[str, int | None]:
+    assert found.letter is not None, "a letter without an origin is refused"
+    return found.letter.topic, found.letter.partition
 
 
 def own_headers(headers: Headers) -> Headers:
@@ -547,7 +558,9 @@ async def _send(producer: AIOKafkaProducer, records: Sequence[Outgoing]) -> None
     for one in records:
         # aiokafka sends no record without both key and value: an empty key stands for the missing one.
         key = b"" if one.key is None and one.value is None else one.key
-        confirmed.append(await producer.send(one.topic, one.value, key, headers=one.headers))
+        there = one.partition in await producer.partitions_for(one.topic)
+        partition = one.partition if there else None
+        confirmed.append(await producer.send(one.topic, one.value, key, partition, headers=one.headers))
     await asyncio.gather(*confirmed)
 
 

@@ -211,7 +211,7 @@ def test_a_request_goes_back_as_its_next_replay(
     assert after.replay == before.replay + 1
     assert (after.tenant, after.conversation_id) == (before.tenant, before.conversation_id)
     assert after.messages == before.messages
-    assert outgoing.topic == f"{PREFIX}{channels.BY_EVENT[kind].topic}"
+    assert (outgoing.topic, outgoing.partition) == (f"{PREFIX}{channels.BY_EVENT[kind].topic}", 1)
     assert outgoing.key == b"key"
     assert after.id == (before.id or "eu.genai.requests-1-5")
 
@@ -282,7 +282,7 @@ def test_unknown_fields_keep_their_very_bytes() -> None:
 def test_what_cannot_be_read_goes_back_byte_for_byte(value: bytes | None) -> None:
     own: Headers = [("trace", b"\x00\xff"), ("trace", b""), ("empty", None)]
     found = letter(value, own=own)
-    assert sent(found) == Outgoing(found.place, "eu.genai.requests", b"key", value, own, "as it came")
+    assert sent(found) == Outgoing(found.place, "eu.genai.requests", 1, b"key", value, own, "as it came")
 
 
 def test_a_decision_goes_back_as_it_came() -> None:
@@ -316,7 +316,7 @@ def test_a_draft_with_another_prompt_is_made_again_from_its_context() -> None:
     assert isinstance(draft, Draft)
     outgoing = sent(letter_of(draft), Change.of("answer@v2", None))
     again = decode(RetrievedContext, outgoing.value)
-    assert outgoing.topic == "eu.genai.contexts"
+    assert (outgoing.topic, outgoing.partition) == ("eu.genai.contexts", None)
     assert again.passages == draft.context.passages
     assert ":context:replay-" in again.id
     kept = read_headers([(name, value) for name, value in outgoing.headers if value is not None])
