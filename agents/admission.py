@@ -54,14 +54,9 @@ class RetrievalStage:
         """
         received = self.clock()
         request = self.identified(request, position, header_id)
-        if request.deadline is not None and request.deadline <= received:
-            return [_expired(request, received)]
-        try:
-            lineage = self._lineage(request)
-        except RequestRefused as error:
-            return [ended(request, "refused", received, error.problem)]
-        key = cache_key(request, lineage)
-        known = await self.store.admit(request.tenant, request.id or "", position, key)
+        found = self._lineage_or_end(request, received)
+        key = cache_key(request, found) if isinstance(found, Lineage) else None
+        known = await self.store.admit(request, position, key)
         if known.first_seen_at not in (None, position):
             raise Unprocessable(
                 "duplicate_id",
@@ -69,10 +64,23 @@ class RetrievalStage:
                 "$.id",
                 "an id not used before",
             )
+        if known.outcome is not None:
+            return known.outcome
+        if isinstance(found, GenerationResponse):
+            return await self.store.end(request, [found])
         # A record read again is answered as it was the first time, not from a cache its own answer may have filled.
         if known.cached is not None and known.first_seen_at is None:
-            return self._from_cache(request, known.cached, received)
-        return await self._admit(request, lineage, key, received)
+            return await self.store.end(request, self._from_cache(request, known.cached, received))
+        return await self._admit(request, found, key, received)
+
+    def _lineage_or_end(self, request: GenerationRequest, received: datetime) -> Lineage | GenerationResponse:
+        if request.deadline is not None and request.deadline <= received:
+            return _expired(request, received)
+        try:
+            _check_order(request)
+            return self._lineage(request)
+        except RequestRefused as error:
+            return ended(request, "refused", received, error.problem)
 
     def identified(
         self, request: GenerationRequest, position: str, header_id: str | None = None
@@ -81,7 +89,7 @@ class RetrievalStage:
         return replace(request, id=request.id or _usable(header_id) or position)
 
     async def _admit(
-        self, request: GenerationRequest, lineage: Lineage, key: str, received: datetime
+        self, request: GenerationRequest, lineage: Lineage, key: str | None, received: datetime
     ) -> Sequence[Event]:
         scores = await self.judge.judge(ScoreInput(request.question()), self.input_scorers)
         decision = self.policy.decide_input(scores, request)
@@ -97,7 +105,7 @@ class RetrievalStage:
                 decision=decision,
                 scores=without_evidence(scores),
             )
-            return [response, judged]
+            return await self.store.end(request, [response, judged])
         passages = await self._passages(request, lineage)
         timings = Timings(retrieval_ms=(self.clock() - received).total_seconds() * 1e3)
         context = RetrievedContext(
@@ -149,6 +157,7 @@ class RetrievalStage:
             cached=True,
             timings=Timings(total_ms=total_ms),
             metadata=request.metadata,
+            replay=request.replay,
         )
         return [response, *([cost] if cost else [])]
 
@@ -157,6 +166,16 @@ def _usable(header_id: str | None) -> str | None:
     """A `ce_id` that can serve as a request id: others are left aside, the record is not refused for them."""
     fits = header_id and len(header_id) <= 128 and header_id.isprintable() and " " not in header_id
     return header_id if fits else None
+
+
+def _check_order(request: GenerationRequest) -> None:
+    if request.ordering == "key" and request.conversation_id is None:
+        raise RequestRefused(
+            "no_conversation",
+            "order is kept among the requests of a conversation, and this one names none",
+            "$.conversation_id",
+            "a conversation id, or `ordering` left out",
+        )
 
 
 def _expired(request: GenerationRequest, now: datetime) -> GenerationResponse:

@@ -50,15 +50,21 @@ class RequestRefused(SluicegateError):
 
 
 class Unprocessable(SluicegateError):
-    """A record that could be read but cannot be given an answer of its own: it goes to the dead letters."""
+    """Why a readable record goes to the dead letters: raised, instead of events; returned by a stage, beside them."""
 
     def __init__(
-        self, reason: DeadLetterReason, message: str, field: str | None = None, expected: str | None = None
+        self,
+        reason: DeadLetterReason,
+        message: str,
+        field: str | None = None,
+        expected: str | None = None,
+        attempts: int | None = None,
     ) -> None:
         super().__init__(message)
         self.reason: DeadLetterReason = reason
         self.field = field
         self.expected = expected
+        self.attempts = attempts
 
 
 class ModelError(SluicegateError):
@@ -110,3 +116,13 @@ class ModelRejected(ModelError):
     """The call itself is wrong: 4xx, authentication or quota. The operator must act."""
 
     code = "model_rejected"
+
+
+MODEL_ERRORS: dict[str, DeadLetterReason] = {
+    "model_timeout": "model_timeout",
+    "model_rate_limited": "model_rate_limited",
+    "model_unavailable": "model_unavailable",
+    "model_bad_output": "model_bad_output",
+    "model_rejected": "model_rejected",
+}
+"""Codes of failures after which a request is also a dead letter; what a model declined is no failure."""

@@ -3,30 +3,34 @@
 import random as randomness
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from msgspec.structs import replace
 
 from agents.citations import find_citations
 from agents.costing import Prices, cost_event
 from agents.errors import (
+    MODEL_ERRORS,
     ModelError,
     ModelRateLimited,
     ModelRefused,
     ModelTimeout,
     RequestRefused,
     UnknownPart,
+    Unprocessable,
 )
 from agents.outcomes import ended
-from agents.ports import Clock, Completion, ModelCall, Provider, RequestStore
+from agents.ports import Claim, Clock, Completion, Held, ModelCall, Provider, RequestStore, Settled
 from agents.prompts import Prompt, PromptLibrary
 from agents.routes import Route, Routes
 from schemas.common import Event, Lineage, Message, Problem
 from schemas.context import RetrievedContext
+from schemas.cost import CostEvent
 from schemas.draft import Draft
 from schemas.identity import id_of
 from schemas.request import GenerationRequest
 from schemas.response import GenerationResponse, Status
+from schemas.retry import Retry
 
 FIRST_BACKOFF_S = 0.5
 LONGEST_BACKOFF_S = 20.0
@@ -55,8 +59,28 @@ class _Plan:
     lineage: Lineage
 
 
+@dataclass(slots=True)
+class _Round:
+    """One context's attempts, from its being read to its outcome or its being parked."""
+
+    context: RetrievedContext
+    plan: _Plan
+    messages: Sequence[Message]
+    started: datetime
+    give_up: datetime
+    calls: int = 0
+
+
+class _Later(Exception):  # not an error: the next attempt is far away
+    """The next attempt is far away."""
+
+    def __init__(self, attempts: int, pause_s: float, error: ModelError) -> None:
+        super().__init__(attempts, pause_s)
+        self.attempts, self.pause_s, self.error = attempts, pause_s, error
+
+
 class GenerationStage:
-    """`genai.contexts` in; a draft and its cost, or the end of the request, out.
+    """`genai.contexts` in; a draft and its cost, a retry, or the end of the request, out.
 
     Raises:
         ConfigurationError: at construction, when a route names a provider that is not there.
@@ -90,39 +114,76 @@ class GenerationStage:
         plan.prompt.check_variables(request.prompt.variables if request.prompt else {})
         return plan.lineage
 
-    async def handle(self, context: RetrievedContext, store: RequestStore) -> Sequence[Event]:
-        """Answer one context. What was bought for it before is published again, not bought again."""
-        request = context.request
-        assert request.id is not None, "admission gives every request an id"
-        bought = await store.journalled(request.tenant, request.id)
-        if bought is not None:
-            return [bought, bought.cost]
-        started = self._clock()
-        if request.deadline is not None and request.deadline <= started:
+    async def handle(self, context: RetrievedContext, store: RequestStore) -> Sequence[Event | Unprocessable]:
+        """Answer one context. What was bought for it before is published again, not bought again.
+
+        Of a request that no model answered, an Unprocessable says so beside its response. A request whose next
+        attempt is far away leaves as a Retry.
+        """
+        assert context.request.id is not None, "admission gives every request an id"
+        while True:
+            found = await store.claim(context)
+            if isinstance(found, Held):
+                await self._sleep(found.wait_s)
+                continue
+            if isinstance(found, Settled):
+                return _with_letter(found.events)
+            events = await self._under_claim(context, store, found)
+            if events is not None:
+                return _with_letter(events)
+
+    async def _under_claim(
+        self, context: RetrievedContext, store: RequestStore, claim: Claim
+    ) -> Sequence[Event] | None:
+        """The request's outcome, ours or an earlier one; None when another claim is at work on it."""
+        try:
+            events = await self._outcome(context)
+        except Exception:
+            await store.release(context, claim)
+            raise
+        if any(isinstance(event, Retry) for event in events):
+            await store.release(context, claim)
+            return events
+        settled = await store.settle(context, events, claim)
+        return None if settled is None else _with_waste(settled.events, events, claim)
+
+    async def _outcome(self, context: RetrievedContext) -> Sequence[Event]:
+        now, deadline = self._clock(), context.request.deadline
+        if deadline is not None and deadline <= now:
             return [self._expired(context)]
         try:
-            draft = await self._bought(context, started)
+            plan = self._plan(context.request, context.request.retrieval is not None)
+            messages = plan.prompt.render(context.request, context.passages)
         except RequestRefused as error:
             return [self._ended(context, "refused", error.problem)]
+        round_ = _Round(context, plan, messages, now, self._give_up(context, plan.route, now))
+        try:
+            asked, completion = await self._along_route(round_)
+        except _Later as later:
+            return [self._parked(round_, later)]
         except ModelError as error:
-            return [self._not_answered(context, error)]
-        await store.journal(draft)
+            return [self._not_answered(round_, error)]
+        draft = self._draft(round_, asked, completion)
         return [draft, draft.cost]
 
-    async def _bought(self, context: RetrievedContext, started: datetime) -> Draft:
-        plan = self._plan(context.request, context.request.retrieval is not None)
-        messages = plan.prompt.render(context.request, context.passages)
-        asked, completion = await self._along_route(context, plan, messages, started)
-        return self._draft(context, plan, asked, completion, started)
+    def _parked(self, round_: "_Round", later: "_Later") -> Retry:
+        context = replace(round_.context, attempts=later.attempts, give_up=round_.give_up)
+        return Retry(
+            id=id_of(context.request, f"retry:{later.attempts}"),
+            context=context,
+            not_before=self._clock() + timedelta(seconds=later.pause_s),
+            problem=Problem(code=later.error.code, reason=str(later.error)),
+        )
 
-    def _not_answered(self, context: RetrievedContext, error: ModelError) -> GenerationResponse:
-        deadline = context.request.deadline
+    def _not_answered(self, round_: "_Round", error: ModelError) -> GenerationResponse:
+        context, deadline = round_.context, round_.context.request.deadline
         if isinstance(error, ModelRefused):
             problem = Problem(code=error.code, reason="the model declined to answer this request")
             return self._ended(context, "blocked", problem)
         if deadline is not None and deadline <= self._clock():
             return self._expired(context)
-        return self._ended(context, "failed", Problem(code=error.code, reason=str(error)))
+        problem = Problem(code=error.code, reason=str(error))
+        return self._ended(context, "failed", problem, attempts=context.attempts + round_.calls)
 
     def _plan(self, request: GenerationRequest, has_passages: bool) -> _Plan:  # noqa: FBT001  # named by its callers
         try:
@@ -164,42 +225,35 @@ class GenerationStage:
             )
         return targets
 
-    async def _along_route(
-        self, context: RetrievedContext, plan: _Plan, messages: Sequence[Message], started: datetime
-    ) -> tuple[_Asked, Completion]:
+    async def _along_route(self, round_: "_Round") -> tuple[_Asked, Completion]:
         """The first target that answers. Content that one declined is offered to no other."""
         last: ModelError = ModelTimeout("no time was left for a call")
-        for asked in plan.targets:
+        soonest: _Later | None = None
+        for asked in round_.plan.targets:
             try:
-                return asked, await self._with_retries(context, plan, messages, asked, started)
+                return asked, await self._with_retries(round_, asked)
             except ModelRefused:
                 raise
+            except _Later as later:
+                soonest = later if soonest is None or later.pause_s < soonest.pause_s else soonest
             except ModelError as error:
                 last = error
-        raise last
+        raise soonest or last
 
-    async def _with_retries(
-        self,
-        context: RetrievedContext,
-        plan: _Plan,
-        messages: Sequence[Message],
-        asked: _Asked,
-        started: datetime,
-    ) -> Completion:
+    async def _with_retries(self, round_: "_Round", asked: _Asked) -> Completion:
         last: ModelError | None = None
-        for attempt in range(plan.route.attempts):
-            left_s = self._left_s(context.request, plan.route, started)
+        route, before = round_.plan.route, round_.context.attempts
+        for attempt in range(before, max(route.attempts, before + 1)):
             if last is not None:
-                pause_s = self._pause_s(attempt, last)
-                if pause_s >= left_s:
-                    raise last
-                await self._sleep(pause_s)
-                left_s = self._left_s(context.request, plan.route, started)
+                await self._pause(round_, attempt, last)
+            left_s = self._left_s(round_)
             if left_s <= 0:
                 raise last or ModelTimeout("no time was left for a call")
-            timeout_s = min(left_s, plan.route.attempt_timeout_s)
+            round_.calls += 1
             try:
-                return await asked.provider.complete(_call(context, plan.prompt, messages, asked, timeout_s))
+                return await asked.provider.complete(
+                    _call(round_, asked, min(left_s, route.attempt_timeout_s))
+                )
             except ModelError as error:
                 self._on_error(asked.provider.name, error)
                 if not error.retryable:
@@ -208,12 +262,27 @@ class GenerationStage:
         assert last is not None
         raise last
 
-    def _left_s(self, request: GenerationRequest, route: Route, started: datetime) -> float:
-        now = self._clock()
-        of_route: float = route.timeout_s - (now - started).total_seconds()
-        return (
-            of_route if request.deadline is None else min(of_route, (request.deadline - now).total_seconds())
-        )
+    async def _pause(self, round_: "_Round", attempt: int, last: ModelError) -> None:
+        """Wait before the next attempt, here or elsewhere.
+
+        Raises:
+            ModelError: the last one, when the pause would outlast the request.
+            _Later: the pause is long, and order does not forbid that others overtake.
+        """
+        pause_s = self._pause_s(attempt, last)
+        if pause_s >= self._left_s(round_):
+            raise last
+        if pause_s >= round_.plan.route.park_from_s and round_.context.request.ordering != "key":
+            raise _Later(attempt, pause_s, last)
+        await self._sleep(pause_s)
+
+    def _give_up(self, context: RetrievedContext, route: Route, now: datetime) -> datetime:
+        """When nobody waits for the answer any more: of the first round, however often the request was parked."""
+        end = context.give_up or now + timedelta(seconds=route.timeout_s)
+        return end if context.request.deadline is None else min(end, context.request.deadline)
+
+    def _left_s(self, round_: "_Round") -> float:
+        return (round_.give_up - self._clock()).total_seconds()
 
     def _pause_s(self, attempt: int, error: ModelError) -> float:
         """Exponential back-off with full jitter (Brooker, 2015), never less than the provider asks for."""
@@ -222,10 +291,9 @@ class GenerationStage:
         wanted = error.retry_after_s if isinstance(error, ModelRateLimited) else None
         return jittered if wanted is None else wanted + jittered
 
-    def _draft(
-        self, context: RetrievedContext, plan: _Plan, asked: _Asked, bought: Completion, started: datetime
-    ) -> Draft:
-        request, now = context.request, self._clock()
+    def _draft(self, round_: "_Round", asked: _Asked, bought: Completion) -> Draft:
+        context, now = round_.context, self._clock()
+        request = context.request
         citations, unknown = find_citations(bought.text, context.passages)
         return Draft(
             id=id_of(request, "draft"),
@@ -239,8 +307,8 @@ class GenerationStage:
             # Without retrieval a `[1]` is the model's own way of writing, not a claim about a passage.
             unknown_citations=unknown if request.retrieval is not None else (),
             cost=cost_event(self._prices, request, "chat", bought, asked.model, now),
-            lineage=_stamped(context.lineage, plan.lineage, asked.label),
-            timings=replace(context.timings, generation_ms=(now - started).total_seconds() * 1e3),
+            lineage=_stamped(context.lineage, round_.plan.lineage, asked.label),
+            timings=replace(context.timings, generation_ms=(now - round_.started).total_seconds() * 1e3),
         )
 
     def _expired(self, context: RetrievedContext) -> GenerationResponse:
@@ -249,23 +317,42 @@ class GenerationStage:
             context, "expired", Problem(code="deadline_passed", reason=reason, field="$.deadline")
         )
 
-    def _ended(self, context: RetrievedContext, status: Status, problem: Problem) -> GenerationResponse:
+    def _ended(
+        self, context: RetrievedContext, status: Status, problem: Problem, attempts: int | None = None
+    ) -> GenerationResponse:
         now = self._clock()
         total_ms = (now - context.received).total_seconds() * 1e3
         timings = replace(context.timings, total_ms=total_ms)
-        return ended(context.request, status, now, problem, lineage=context.lineage, timings=timings)
+        response = ended(context.request, status, now, problem, lineage=context.lineage, timings=timings)
+        return replace(response, attempts=attempts)
 
 
-def _call(
-    context: RetrievedContext, prompt: Prompt, messages: Sequence[Message], asked: _Asked, timeout_s: float
-) -> ModelCall:
-    request, defaults = context.request, prompt.parameters
+def _with_letter(events: Sequence[Event]) -> Sequence[Event | Unprocessable]:
+    """And the dead letter of a request that no model answered; made from its response, so a repeat has it too."""
+    for event in events:
+        if isinstance(event, GenerationResponse) and event.error and event.error.code in MODEL_ERRORS:
+            reason = MODEL_ERRORS[event.error.code]
+            return [*events, Unprocessable(reason, event.error.reason, attempts=event.attempts)]
+    return events
+
+
+def _with_waste(held: Sequence[Event], ours: Sequence[Event], claim: Claim) -> Sequence[Event]:
+    """The outcome that holds, and what ours cost if it was bought for nothing: that was paid for, too."""
+    if held == ours:
+        return held
+    costs = [event for event in ours if isinstance(event, CostEvent)]
+    return [*held, *(replace(cost, id=f"{cost.id}:claim-{claim.token}") for cost in costs)]
+
+
+def _call(round_: "_Round", asked: _Asked, timeout_s: float) -> ModelCall:
+    request, defaults = round_.context.request, round_.plan.prompt.parameters
+    replayed = f":replay-{request.replay}" if request.replay else ""
     fallback = f":{asked.number}" if asked.number else ""
     return ModelCall(
-        messages=messages,
+        messages=round_.messages,
         question=request.question(),
-        passages=context.passages,
-        idempotency_key=f"{request.tenant}:{request.id}{fallback}",
+        passages=round_.context.passages,
+        idempotency_key=f"{request.tenant}:{request.id}{replayed}{fallback}",
         timeout_s=timeout_s,
         model=asked.model,
         temperature=defaults.temperature if request.temperature is None else request.temperature,

@@ -39,6 +39,7 @@ def ended(
         lineage=lineage or Lineage(),
         timings=timings or Timings(),
         metadata=request.metadata,
+        replay=request.replay,
     )
 
 
@@ -73,6 +74,7 @@ def answered(
         lineage=draft.lineage,
         timings=timings,
         metadata=request.metadata,
+        replay=request.replay,
     )
 
 

@@ -8,8 +8,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.common import FinishReason, Message, Passage, Usage
-from schemas.draft import Draft
+from schemas.common import Event, FinishReason, Message, Passage, Usage
+from schemas.context import RetrievedContext
+from schemas.request import GenerationRequest
 from schemas.response import GenerationResponse
 from schemas.score import Score
 
@@ -147,29 +148,77 @@ class Scorer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """What the store knew of a request. `first_seen_at` differs from ours when another record used the id."""
+    """What the store knew of a request: where its id was seen first, what it ended with, an answer to reuse."""
 
     first_seen_at: str | None = None
+    outcome: Sequence[Event] | None = None
     cached: GenerationResponse | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to pay for a request's answer, for as long as its lease is renewed. 0: nobody could be asked."""
+
+    token: int
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Somebody else pays for it now; to be asked again after `wait_s` at the latest."""
+
+    wait_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """It was paid for, or ended, before: these events say how."""
+
+    events: Sequence[Event]
+
+
 class RequestStore(Protocol):
-    """What outlives a worker, kept in Redis. No method raises when the store is away: it answers empty."""
+    """What outlives a worker, kept in Redis. No method raises when the store is away: it answers as if empty.
 
-    async def admit(self, tenant: str, request_id: str, position: str, cache_key: str | None) -> Admission:
-        """In one round trip: claim the id for the record at `position`, and look in the cache."""
+    A request is known by tenant, id and replay. Its outcome and its verdict are written once: whoever comes second is
+    given the first's events, and publishes those.
+    """
+
+    async def admit(self, request: GenerationRequest, position: str, cache_key: str | None) -> Admission:
+        """In one round trip: note the id for the record at `position`, find its outcome, look in the cache."""
         ...
 
-    async def journalled(self, tenant: str, request_id: str) -> Draft | None:
-        """The draft that was bought for this request before, if any."""
+    async def claim(self, context: RetrievedContext) -> Claim | Held | Settled:
+        """Claim the right to pay for the request, with a lease that is renewed until it is settled or released."""
         ...
 
-    async def journal(self, draft: Draft) -> None:
-        """Keep what was bought before it is published, so that a redelivery does not buy it again."""
+    async def settle(
+        self, context: RetrievedContext, events: Sequence[Event], claim: Claim
+    ) -> Settled | None:
+        """Write the outcome, unless there is one; returns the one that holds, and the claim is over.
+
+        An answer that arrived settles even when its lease ran out: it was paid for. An end without an answer settles
+        only under the latest claim: None says that another one is at work.
+        """
         ...
 
-    async def remember(self, cache_key: str, response: GenerationResponse) -> None:
-        """Put a released answer into the cache."""
+    async def release(self, context: RetrievedContext, claim: Claim) -> None:
+        """Give a claim up without an outcome."""
+        ...
+
+    async def end(self, request: GenerationRequest, events: Sequence[Event]) -> Sequence[Event]:
+        """Write the outcome of a request that nobody needs to pay for; returns what is to be published.
+
+        Nothing, where somebody holds a claim or an answer: its own stage publishes that.
+        """
+        ...
+
+    async def conclude(
+        self, request: GenerationRequest, events: Sequence[Event], cache_key: str | None = None
+    ) -> Sequence[Event]:
+        """Write the verdict on a draft, unless there is one; returns the one that holds.
+
+        With a `cache_key` the response among the events goes into the cache, in the same round trip.
+        """
         ...
 
 

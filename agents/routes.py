@@ -22,7 +22,8 @@ class Target(FileModel):
 class Route(FileModel):
     """Targets in the order they are asked, `attempts` times each, all of it within `timeout_s`.
 
-    `attempt_timeout_s` bounds a single call, so that a hanging target leaves time for the next.
+    `attempt_timeout_s` bounds a single call, so that a hanging target leaves time for the next. A pause between two
+    attempts of `park_from_s` or more is spent on the retries topic instead of in a worker.
     """
 
     targets: Annotated[tuple[Target, ...], Field(min_length=1)]
@@ -30,6 +31,7 @@ class Route(FileModel):
     timeout_s: _Seconds = 120.0
     attempt_timeout_s: _Seconds = 60.0
     attempts: Annotated[int, Field(ge=1, le=10)] = 3
+    park_from_s: _Seconds = 5.0
 
 
 class _RouteFile(RootModel[dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$")], Route]]):

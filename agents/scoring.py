@@ -41,25 +41,23 @@ class ScoringStage:
         timings = _timings(draft, started, now)
         judged = moderated(context.request, "output", decision, scores, "policy", draft.lineage, now)
         if decision.action == "review":
-            return [*_held(draft, decision, scores, timings, now), judged]
+            return await self.store.conclude(
+                context.request, [*_held(draft, decision, scores, timings, now), judged]
+            )
         status: Status = "blocked" if decision.action == "block" else "completed"
         response = answered(draft, status, text, decision, scores, timings, now)
         if redacted:
             # Evidence quotes the answer's sentences: what was redacted must not leave in it.
             response = replace(response, scores=without_evidence(response.scores))
-        await self._remember(draft, response)
-        return [response, judged]
+        return await self.store.conclude(context.request, [response, judged], _reusable(draft, response))
 
-    async def _remember(self, draft: Draft, response: GenerationResponse) -> None:
-        """Only what was released whole may be reused: complete, allowed, every check passed, not a fallback."""
-        key = draft.context.cache_key
-        whole = draft.finish_reason in ("stop", "quoted") and all(
-            s.status != "failed" for s in response.scores
-        )
-        allowed = response.status == "completed" and response.decision and response.decision.action == "allow"
-        as_asked = draft.lineage == draft.context.lineage
-        if key and whole and allowed and as_asked:
-            await self.store.remember(key, response)
+
+def _reusable(draft: Draft, response: GenerationResponse) -> str | None:
+    """The cache key of what was released whole: complete, allowed, every check passed, not a fallback."""
+    whole = draft.finish_reason in ("stop", "quoted") and all(s.status != "failed" for s in response.scores)
+    allowed = response.status == "completed" and response.decision and response.decision.action == "allow"
+    as_asked = draft.lineage == draft.context.lineage
+    return draft.context.cache_key if whole and allowed and as_asked else None
 
 
 def _timings(draft: Draft, started: datetime, now: datetime) -> Timings:

@@ -5,11 +5,12 @@ the chunk (`docs/delivery.md` has the measurement). One app per stage, because e
 its own: workers with different stages must not disturb each other's assignment.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import faust
 from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
 
 from streams.records import RawRecord
 from streams.settings import Settings
@@ -31,6 +32,32 @@ class Chunk:
 
 
 class _ChunkConsumer(driver.Consumer):  # type: ignore[misc]  # faust is untyped
+    """Hands over chunks, and commits what our ledger says instead of what Faust makes of acks.
+
+    Faust's own reckoning can commit past a record that is still at work (`docs/delivery.md`).
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._finished: dict[TP, int] = {}
+
+    def finished(self, tp: TP, offset: int) -> None:
+        """Everything up to this offset is done; it is committed with the next commit."""
+        self._finished[tp] = offset + 1
+
+    def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
+        return (tp for tp in self._finished if topics is None or tp in topics or tp.topic in topics)
+
+    def _new_offset(self, tp: TP) -> int | None:
+        return self._finished.get(tp)
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Commit what is done before others get the partitions: what is committed is not read twice."""
+        await self.commit()
+        await super().on_partitions_revoked(revoked)
+        for tp in revoked:
+            self._finished.pop(tp, None)
+
     async def _wait_next_records(self, timeout: float) -> tuple[Any, Any]:  # noqa: ASYNC109  # Faust's signature
         records, active = await super()._wait_next_records(timeout)
         size = self.app.chunk_size

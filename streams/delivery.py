@@ -1,13 +1,13 @@
 """One delivery rule around every agent: decode, handle, publish, wait for the broker, ack in order.
 
 It knows nothing of what the agents do, and nothing of Faust: `streams/wiring.py` hands it chunks of records and
-a way to ack each chunk. A record's acks wait for all before it in its partition, because Faust commits past an
-unfinished record otherwise (`docs/delivery.md`).
+a way to ack each offset. A record's ack waits for all before it in its partition: to commit an offset is to say
+that everything before it is done (`docs/delivery.md`).
 """
 
 import asyncio
-from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Generic, Protocol, TypeVar
@@ -21,13 +21,16 @@ from schemas.codec import DecodeError, decode
 from schemas.common import Event
 from schemas.dead_letter import DeadLetter
 from schemas.headers import read_headers
-from schemas.identity import about
+from schemas.identity import about, lane_of
+from streams.ledger import Entry, Ledger, StopLimit
 from streams.metrics import Metrics
 from streams.records import Origin, RawRecord
 
 log = structlog.get_logger(__name__)
 
 E = TypeVar("E", bound=Event)
+Partition = tuple[str, int]
+Place = tuple[str, int, int]
 
 
 class Publisher(Protocol):
@@ -47,45 +50,18 @@ class Publisher(Protocol):
 
 
 @dataclass(slots=True)
-class Entry:
-    """A chunk in the ledger: how many of its records are unfinished, and how to ack it."""
-
-    remaining: int
-    ack: Callable[[], None]
-
-
-class Ledger:
-    """Releases the acks of one partition in offset order: the finished prefix, never past a gap."""
-
-    def __init__(self) -> None:
-        self._entries: deque[Entry] = deque()
-
-    def __len__(self) -> int:
-        return len(self._entries)
-
-    def open(self, records: int, ack: Callable[[], None]) -> Entry:
-        """Enter a chunk of `records` records; chunks are entered in offset order."""
-        entry = Entry(records, ack)
-        self._entries.append(entry)
-        return entry
-
-    def finish(self, entry: Entry) -> None:
-        """Mark one of the entry's records as finished, and ack what thereby became the finished prefix."""
-        entry.remaining -= 1
-        while self._entries and self._entries[0].remaining <= 0:
-            self._entries.popleft().ack()
-
-
-@dataclass(slots=True)
 class Stage(Generic[E]):
     """One agent as the delivery rule sees it."""
 
     name: str
     event: type[E]
-    handle: Callable[[E, Origin], Awaitable[Sequence[Event]]]
-    on_error: Callable[[E, Origin], Sequence[Event]]
+    handle: Callable[[E, Origin], Awaitable[Sequence[Event | Unprocessable]]]
+    """What is to be published; an Unprocessable among it goes to the dead letters, one that is raised alone does."""
+    on_error: Callable[[E, Origin], Awaitable[Sequence[Event]]]
     """The terminal events of an event whose handling raised what it never should."""
     max_bytes: int | None = None
+    waits: bool = False
+    """Whether it mostly sleeps: many more records fit its window then, and a stop does not wait for them."""
 
 
 @dataclass(slots=True)
@@ -96,18 +72,22 @@ class Delivery(Generic[E]):
     publisher: Publisher
     metrics: Metrics
     window: int
+    limit: StopLimit = field(default_factory=lambda: StopLimit(0, 0.0))
+    stopped: str | None = None
+    """Why the stage takes no more records, when there is a reason."""
     _topic: str = field(init=False)
     _gauge: Gauge = field(init=False)
-    _closed: bool = field(init=False, default=False)
+    _closing: asyncio.Event = field(init=False, default_factory=asyncio.Event)
     _free: asyncio.Semaphore = field(init=False)
-    _tasks: set[asyncio.Task[None]] = field(init=False, default_factory=set)
-    _ledgers: dict[tuple[object, str, int], Ledger] = field(init=False, default_factory=dict)
+    _tasks: dict[Place, asyncio.Task[None]] = field(init=False, default_factory=dict)
+    _ledgers: dict[Partition, tuple[object, Ledger]] = field(init=False, default_factory=dict)
+    _lanes: dict[tuple[str, str], asyncio.Event] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._topic = BY_EVENT[
-            self.stage.event
-        ].topic  # as our tables name it, without an installation's prefix
+        # As our tables name it, without an installation's prefix.
+        self._topic = BY_EVENT[self.stage.event].topic
         self._gauge = self.metrics.in_flight.labels(stage=self.stage.name)
+        self.metrics.stopped.labels(stage=self.stage.name).set(0)
         self._free = asyncio.Semaphore(self.window)
 
     @property
@@ -115,43 +95,60 @@ class Delivery(Generic[E]):
         """Records that are being worked on."""
         return len(self._tasks)
 
-    async def accept(self, records: Sequence[RawRecord], generation: object, ack: Callable[[], None]) -> None:
-        """Start work on a chunk of one partition; returns when all of it has found room in the window.
+    async def accept(
+        self, records: Sequence[RawRecord], generation: object, ack: Callable[[int], None]
+    ) -> None:
+        """Start work on records of one partition, in order; returns when all have found room in the window.
 
-        `generation` names the assignment the chunk was read under. A newer one drops what is left of the older:
-        its acks no longer count, its records are read again from the committed offset.
+        `generation` names the assignment they were read under. A newer one drops what is left of the older: its acks
+        no longer count, its records are read again from the committed offset.
         """
-        if self._closed:
-            return  # unacked: whoever gets the partition reads it again
-        ledger = self._ledger(generation, records[0].topic, records[0].partition)
-        entry = ledger.open(len(records), ack)
+        ledger = self._ledger(generation, (records[0].topic, records[0].partition), ack)
         for record in records:
             await self._free.acquire()
-            task = asyncio.create_task(self._finish(record, ledger, entry))
-            self._tasks.add(task)
+            if self.stopped:
+                await self._closing.wait()
+            if self._closing.is_set():
+                self._free.release()
+                return  # unacked: whoever gets the partition reads it again
+            self._begin(record, ledger)
+
+    def _begin(self, record: RawRecord, ledger: Ledger) -> None:
+        place = (record.topic, record.partition, record.offset)
+        entry = ledger.open(record.offset)
+        # Read again after a rebalance while its first reading is still at work: that one finishes for both.
+        running = self._tasks.get(place)
+        work = self._follow(running, ledger, entry) if running else self._finish(record, ledger, entry)
+        task = asyncio.create_task(work)
+        if running is None:
+            self._tasks[place] = task
             self._gauge.set(len(self._tasks))
-            task.add_done_callback(self._done)
+        task.add_done_callback(lambda done: self._done(place, done))
 
-    def _ledger(self, generation: object, topic: str, partition: int) -> Ledger:
-        key = (generation, topic, partition)
-        if key not in self._ledgers:
-            for old in [k for k in self._ledgers if k[1:] == key[1:]]:
-                del self._ledgers[old]
-            self._ledgers[key] = Ledger()
-        return self._ledgers[key]
+    async def _follow(self, running: "asyncio.Task[None]", ledger: Ledger, entry: Entry) -> None:
+        await asyncio.wait([running])
+        if not running.cancelled() and running.exception() is None:
+            ledger.finish(entry)
 
-    def _done(self, task: "asyncio.Task[None]") -> None:
-        self._tasks.discard(task)
+    def _ledger(self, generation: object, partition: Partition, ack: Callable[[int], None]) -> Ledger:
+        known = self._ledgers.get(partition)
+        if known is None or known[0] != generation:
+            known = self._ledgers[partition] = generation, Ledger(ack)
+        return known[1]
+
+    def _done(self, place: Place, task: "asyncio.Task[None]") -> None:
         self._free.release()
-        self._gauge.set(len(self._tasks))
+        if self._tasks.get(place) is task:
+            del self._tasks[place]
+            self._gauge.set(len(self._tasks))
         if not task.cancelled() and (error := task.exception()):
             # Unacked on purpose: the partition waits, health fails, a restart reads the record again.
             log.critical("delivery.stuck", stage=self.stage.name, error=repr(error))
 
     async def drain(self, timeout_s: float) -> int:
         """Take no more, wait for what is in flight; returns how many records were cancelled at the limit."""
-        self._closed = True
-        tasks = set(self._tasks)
+        self._closing.set()
+        tasks = set(self._tasks.values())
         if not tasks:
             return 0
         _, late = await asyncio.wait(tasks, timeout=timeout_s)
@@ -165,6 +162,22 @@ class Delivery(Generic[E]):
         self.metrics.stage_duration_seconds.labels(stage=self.stage.name).observe(perf_counter() - started)
         self.metrics.records_total.labels(topic=self._topic, result=result).inc()
         ledger.finish(entry)
+        # What is readable and unprocessable is one producer's mistake, such as an id used before: no reason to stop.
+        why = self.limit.note(bad=result in ("undecodable", "error"))
+        if why and not self.stopped:
+            self._stop(why)
+
+    def _stop(self, why: str) -> None:
+        """Take no more records, and say so wherever somebody may look."""
+        self.stopped = why
+        self.metrics.stopped.labels(stage=self.stage.name).set(1)
+        log.critical(
+            "delivery.stopped",
+            stage=self.stage.name,
+            reason=why,
+            do="look at `sluicegate dlq list`; restart to go on, with SLUICEGATE_INVALID_RUN=0 and "
+            "SLUICEGATE_INVALID_SHARE=0 to set aside all of them",
+        )
 
     async def _deliver(self, record: RawRecord) -> str:
         known = read_headers(record.headers)
@@ -175,12 +188,30 @@ class Delivery(Generic[E]):
             letter = self._letter(record, error)
             await self._set_aside(record, letter)
             return "undecodable"
-        return await self._handle(event, record, origin)
+        lane = lane_of(event)
+        if lane is None:
+            return await self._handle(event, record, origin)
+        async with self._in_order(lane):
+            return await self._handle(event, record, origin)
+
+    @asynccontextmanager
+    async def _in_order(self, lane: tuple[str, str]) -> AsyncIterator[None]:
+        """After those of the same lane that were accepted before: tasks begin in the order they were made."""
+        before, done = self._lanes.get(lane), asyncio.Event()
+        self._lanes[lane] = done
+        try:
+            if before is not None:
+                await before.wait()
+            yield
+        finally:
+            done.set()
+            if self._lanes.get(lane) is done:
+                del self._lanes[lane]
 
     async def _handle(self, event: E, record: RawRecord, origin: Origin) -> str:
         try:
-            events = await self.stage.handle(event, origin)
-            await self.publisher.publish(events, origin)
+            found = await self.stage.handle(event, origin)
+            await self.publisher.publish([e for e in found if isinstance(e, Event)], origin)
         except Unprocessable as error:
             await self._set_aside(record, self._letter(record, error, event))
             return "unprocessable"
@@ -189,8 +220,11 @@ class Delivery(Generic[E]):
             # The class alone: messages of unknown errors may quote a prompt.
             said = Unprocessable("handler_error", f"{type(error).__name__} in stage {self.stage.name}")
             await self._set_aside(record, self._letter(record, said, event))
-            await self.publisher.publish(self.stage.on_error(event, origin), origin)
+            await self.publisher.publish(await self.stage.on_error(event, origin), origin)
             return "error"
+        for problem in found:
+            if isinstance(problem, Unprocessable):
+                await self._set_aside(record, self._letter(record, problem, event))
         return "ok"
 
     def _letter(
@@ -208,6 +242,7 @@ class Delivery(Generic[E]):
             expected=error.expected,
             request_id=request_id,
             tenant=tenant,
+            attempts=getattr(error, "attempts", None),
         )
 
     async def _set_aside(self, record: RawRecord, letter: DeadLetter) -> None:

@@ -58,6 +58,19 @@ class Metrics:
         self.model_errors_total = counter(
             "model_errors_total", "Failed attempts, by kind.", "provider", "code"
         )
+        self.claims_total = counter(
+            "claims_total",
+            "Claims to pay for an answer, by result; `retaken` may be a call made again, `lost` one paid twice.",
+            "result",
+        )
+        self.parked_total = counter(
+            "parked_total", "Requests put on the retries topic, by what they wait for.", "code"
+        )
+        self.reviews_due_total = counter(
+            "reviews_due_total", "Undecided reviews past a time of the policy, by what it does.", "action"
+        )
+        self.stopped = gauge("stopped", "1 while a stage has stopped at too many bad records.", "stage")
+        self.tasks = gauge("tasks", "Asyncio tasks of the worker.")
         self.dead_letters_total = counter("dead_letters_total", "Records set aside.", "topic", "reason")
         self.consumer_lag = gauge("consumer_lag", "Records after the committed offset.", "topic", "partition")
         self.redis_errors_total = counter("redis_errors_total", "Redis commands given up.", "operation")

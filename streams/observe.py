@@ -7,6 +7,7 @@ from schemas.cost import CostEvent
 from schemas.draft import Draft
 from schemas.moderation import ModerationEvent
 from schemas.response import GenerationResponse
+from schemas.retry import Retry
 from schemas.score import Score
 from streams.metrics import Metrics
 
@@ -22,6 +23,8 @@ def observe(events: Sequence[Event], metrics: Metrics) -> None:
                 _response(event, metrics)
             case Draft():
                 metrics.model_calls_total.labels(provider=event.provider, outcome="ok").inc()
+            case Retry():
+                metrics.parked_total.labels(code=event.problem.code).inc()
             case CostEvent():
                 _cost(event, metrics)
             case ModerationEvent():

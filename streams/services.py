@@ -121,6 +121,7 @@ class Services:
         except KafkaError as error:
             raise ConfigurationError(_broker_problem(self.settings, error)) from None
         await self.judge.start()
+        await self.store.start()
         if not await self.store.ping():
             log.warning("redis.away", consequence="no cache, no journal, duplicate ids are not noticed")
 

@@ -14,7 +14,7 @@ from pydantic_settings import (
 
 from agents.errors import ConfigurationError
 
-STAGES = ("retrieval", "generation", "scoring", "release")
+STAGES = ("retrieval", "generation", "retries", "scoring", "release")
 DEFAULT_FILE = "sluicegate.toml"
 
 
@@ -78,6 +78,10 @@ class Settings(BaseSettings):
     drain_timeout_s: float = Field(
         25.0, ge=0.0, description="What a stopping worker gives its work in flight"
     )
+    invalid_run: int = Field(100, ge=0, description="A stage stops at so many bad records in a row; 0: never")
+    invalid_share: float = Field(
+        0.5, ge=0.0, le=1.0, description="A stage stops when more of its last 200 records are bad; 0: never"
+    )
     stall_after_s: float = Field(60.0, gt=0.0, description="Health fails when lag does not move for so long")
     score_timeout_s: float = Field(10.0, gt=0.0, description="A scorer slower than this gives a failed score")
     scoring_threads: int = Field(2, ge=1, description="Threads for scorers")
@@ -87,8 +91,12 @@ class Settings(BaseSettings):
         3600, ge=0, description="How long a released answer is reused; 0 turns the cache off"
     )
     cache_epoch: int = Field(1, ge=0, description="Raise it to drop every cached answer")
-    journal_ttl_s: int = Field(86_400, ge=60, description="How long a paid draft is kept for redeliveries")
-    duplicate_ttl_s: int = Field(86_400, ge=60, description="How long a request id counts as used")
+    journal_ttl_s: int = Field(
+        86_400, ge=60, description="How long a request's id, claim, answer and verdict are remembered"
+    )
+    claim_lease_s: float = Field(
+        10.0, ge=1.0, description="A claim to pay for an answer ends so long after its worker"
+    )
     redis_timeout_s: float = Field(0.5, gt=0.0, description="No Redis command takes longer")
 
     web_host: str = Field("127.0.0.1", description="Where /metrics, /healthz and /readyz listen")

@@ -1,16 +1,20 @@
 """From an agent to what the delivery rule runs: each stage's event, its handler, and its terminal error."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from agents.admission import RetrievalStage
+from agents.errors import Unprocessable
 from agents.outcomes import internal_error
+from agents.retries import RetryStage
 from agents.review import ReleaseStage
 from agents.scoring import ScoringStage
 from schemas.common import Event
 from schemas.context import RetrievedContext
 from schemas.draft import Draft
 from schemas.request import GenerationRequest
+from schemas.retry import Retry
 from schemas.review import ReviewDecision
 from streams.delivery import Stage
 from streams.records import Origin
@@ -36,21 +40,35 @@ def _retrieval(services: Services) -> Stage[GenerationRequest]:
     async def handle(request: GenerationRequest, origin: Origin) -> Sequence[Event]:
         return await agent.handle(request, origin.position, origin.event_id)
 
-    def on_error(request: GenerationRequest, origin: Origin) -> Sequence[Event]:
+    async def on_error(request: GenerationRequest, origin: Origin) -> Sequence[Event]:
         known = agent.identified(request, origin.position, origin.event_id)
-        return [internal_error(known, "retrieval", services.clock())]
+        return await services.store.end(known, [internal_error(known, "retrieval", services.clock())])
 
     return Stage("retrieval", GenerationRequest, handle, on_error, services.settings.max_request_bytes)
 
 
 def _generation(services: Services) -> Stage[RetrievedContext]:
-    async def handle(context: RetrievedContext, _: Origin) -> Sequence[Event]:
+    async def handle(context: RetrievedContext, _: Origin) -> Sequence[Event | Unprocessable]:
         return await services.generation.handle(context, services.store)
 
-    def on_error(context: RetrievedContext, _: Origin) -> Sequence[Event]:
-        return [internal_error(context.request, "generation", services.clock())]
+    async def on_error(context: RetrievedContext, _: Origin) -> Sequence[Event]:
+        request = context.request
+        return await services.store.end(request, [internal_error(request, "generation", services.clock())])
 
     return Stage("generation", RetrievedContext, handle, on_error)
+
+
+def _retries(services: Services) -> Stage[Retry]:
+    agent = RetryStage(services.clock, asyncio.sleep)
+
+    async def handle(retry: Retry, _: Origin) -> Sequence[Event]:
+        return await agent.handle(retry)
+
+    async def on_error(retry: Retry, _: Origin) -> Sequence[Event]:
+        request = retry.context.request
+        return await services.store.end(request, [internal_error(request, "retries", services.clock())])
+
+    return Stage("retries", Retry, handle, on_error, waits=True)
 
 
 def _scoring(services: Services) -> Stage[Draft]:
@@ -59,8 +77,9 @@ def _scoring(services: Services) -> Stage[Draft]:
     async def handle(draft: Draft, _: Origin) -> Sequence[Event]:
         return await agent.handle(draft)
 
-    def on_error(draft: Draft, _: Origin) -> Sequence[Event]:
-        return [internal_error(draft.context.request, "scoring", services.clock())]
+    async def on_error(draft: Draft, _: Origin) -> Sequence[Event]:
+        request = draft.context.request
+        return await services.store.conclude(request, [internal_error(request, "scoring", services.clock())])
 
     return Stage("scoring", Draft, handle, on_error)
 
@@ -71,7 +90,7 @@ def _release(services: Services) -> Stage[ReviewDecision]:
     async def handle(decision: ReviewDecision, _: Origin) -> Sequence[Event]:
         return await agent.handle(decision)
 
-    def on_error(_: ReviewDecision, __: Origin) -> Sequence[Event]:
+    async def on_error(_: ReviewDecision, __: Origin) -> Sequence[Event]:
         return []  # the decision is in the dead letters and its review still waits: a person decides again
 
     return Stage("release", ReviewDecision, handle, on_error, services.settings.max_request_bytes)
@@ -80,6 +99,7 @@ def _release(services: Services) -> Stage[ReviewDecision]:
 _STAGES: dict[str, Callable[[Services], Stage[Any]]] = {
     "retrieval": _retrieval,
     "generation": _generation,
+    "retries": _retries,
     "scoring": _scoring,
     "release": _release,
 }

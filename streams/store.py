@@ -1,9 +1,14 @@
-"""What outlives a worker, in Redis: used ids, journalled drafts, released answers. An accelerator, not a need."""
+"""What outlives a worker, in Redis: used ids, claims, outcomes, verdicts, released answers.
 
+An accelerator, not a need: while it is away requests are answered, and what is given up is counted.
+"""
+
+import asyncio
+import contextlib
 import random
 import time
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
 
 import redis.asyncio as redis
 import structlog
@@ -11,10 +16,15 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from agents.ports import Admission
+from agents.ports import Admission, Claim, Held, Settled
 from schemas.codec import DecodeError, decode, encode
+from schemas.common import Event
+from schemas.context import RetrievedContext
 from schemas.draft import Draft
+from schemas.request import GenerationRequest
 from schemas.response import GenerationResponse
+from streams import scripts
+from streams.journal import pack, unpack
 from streams.metrics import Metrics
 from streams.settings import Settings
 
@@ -22,6 +32,8 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 _PAUSE_S = 1.0
+_LONGEST_LOOK_S = 1.0
+_UNGUARDED = Claim(0)
 
 
 class RedisStore:
@@ -44,19 +56,24 @@ class RedisStore:
         self._cache_ttl_s = settings.cache_ttl_s
         self._epoch = settings.cache_epoch
         self._journal_ttl_s = settings.journal_ttl_s
-        self._duplicate_ttl_s = settings.duplicate_ttl_s
+        self._lease_ms = int(settings.claim_lease_s * 1e3)
         self._away_until = 0.0
+        self._held: dict[str, int] = {}
+        self._renewing: asyncio.Task[None] | None = None
+        self._back = asyncio.Event()
 
-    async def admit(self, tenant: str, request_id: str, position: str, cache_key: str | None) -> Admission:
-        """In one round trip: claim the id for the record at `position`, and look in the cache."""
+    async def admit(self, request: GenerationRequest, position: str, cache_key: str | None) -> Admission:
+        """In one round trip: note the id for the record at `position`, find its outcome, look in the cache."""
         looked_up = cache_key is not None and self._cache_ttl_s > 0
+        name = self._name(request)
 
-        async def command() -> list[bytes | None]:
+        async def command() -> list[Any]:
             pipe = self._redis.pipeline(transaction=False)
-            claim = self._key("id", tenant, request_id)
-            pipe.set(claim, position, nx=True, get=True, ex=self._duplicate_ttl_s)
+            pipe.hsetnx(name, "position", position)
+            pipe.hmget(name, "position", "outcome")
+            pipe.expire(name, self._journal_ttl_s)
             if looked_up and cache_key:
-                pipe.get(self._cache_key(cache_key))
+                pipe.get(self._cache_name(cache_key))
             return list(await pipe.execute())
 
         found = await self._guarded("admit", command)
@@ -64,33 +81,87 @@ class RedisStore:
             if looked_up:
                 self._metrics.cache_lookups_total.labels(result="error").inc()
             return Admission()
-        first = found[0].decode() if found[0] else None
-        cached = self._read(GenerationResponse, found[1]) if looked_up else None
+        is_first, (first, outcome) = found[0], found[1]
+        cached = self._answer(found[3]) if looked_up else None
         if looked_up:
             self._metrics.cache_lookups_total.labels(result="hit" if cached else "miss").inc()
-        return Admission(first_seen_at=first, cached=cached)
-
-    async def journalled(self, tenant: str, request_id: str) -> Draft | None:
-        """The draft that was bought for this request before, if any."""
-        value = await self._guarded(
-            "journalled", lambda: self._redis.get(self._key("draft", tenant, request_id))
+        return Admission(
+            first_seen_at=None if is_first else first.decode(),
+            outcome=_response_events(outcome) or None,
+            cached=cached,
         )
-        return self._read(Draft, value)
 
-    async def journal(self, draft: Draft) -> None:
-        """Keep what was bought before it is published, so that a redelivery does not buy it again."""
-        request = draft.context.request
-        key = self._key("draft", request.tenant, request.id or "")
-        await self._guarded("journal", lambda: self._redis.set(key, encode(draft), ex=self._journal_ttl_s))
-
-    async def remember(self, cache_key: str, response: GenerationResponse) -> None:
-        """Put a released answer into the cache; the life is spread by 10 % so that a burst does not end at once."""
-        if not self._cache_ttl_s:
-            return
-        ttl_s = max(1, int(self._cache_ttl_s * random.uniform(0.9, 1.0)))  # noqa: S311  # not a secret
-        await self._guarded(
-            "remember", lambda: self._redis.set(self._cache_key(cache_key), encode(response), ex=ttl_s)
+    async def claim(self, context: RetrievedContext) -> Claim | Held | Settled:
+        """Claim the right to pay for the request, with a lease that is renewed until it is settled or released."""
+        name = self._name(context.request)
+        found = await self._guarded(
+            "claim", lambda: self._eval(scripts.CLAIM, name, self._lease_ms, self._journal_ttl_s)
         )
+        if found is None:
+            self._metrics.claims_total.labels(result="unguarded").inc()
+            return _UNGUARDED
+        kind, value = found[0], found[1]
+        if kind == scripts.SETTLED and (events := unpack(value, context)) is not None:
+            self._metrics.claims_total.labels(result="settled").inc()
+            return Settled(events)
+        if kind == scripts.HELD:
+            self._metrics.claims_total.labels(result="held").inc()
+            return Held(min(value / 1e3, _LONGEST_LOOK_S))
+        if kind == scripts.SETTLED:  # by a release whose journal we cannot read: nobody can publish it again
+            log.warning("journal.unreadable", request=name)
+            return _UNGUARDED
+        self._metrics.claims_total.labels(result="retaken" if found[2] else "claimed").inc()
+        self._held[name] = value
+        return Claim(value)
+
+    async def settle(
+        self, context: RetrievedContext, events: Sequence[Event], claim: Claim
+    ) -> Settled | None:
+        """Write the outcome, unless there is one; None when an end without an answer lost its claim to another."""
+        name = self._name(context.request)
+        is_answer = any(isinstance(event, Draft) for event in events)
+        found = await self._settled(name, events, claim, fenced=not is_answer)
+        self._held.pop(name, None)
+        if isinstance(found, bytes):
+            self._metrics.claims_total.labels(result="lost").inc()
+            return Settled(unpack(found, context) or events)
+        return None if found == scripts.FENCED else Settled(events)
+
+    async def release(self, context: RetrievedContext, claim: Claim) -> None:
+        """Give a claim up without an outcome."""
+        name = self._name(context.request)
+        self._held.pop(name, None)
+        if claim.token:
+            await self._guarded("release", lambda: self._eval(scripts.RELEASE, name, claim.token))
+
+    async def end(self, request: GenerationRequest, events: Sequence[Event]) -> Sequence[Event]:
+        """Write the outcome of a request that nobody needs to pay for; returns what is to be published."""
+        found = await self._settled(self._name(request), events, _UNGUARDED, fenced=True)
+        if isinstance(found, bytes):
+            return _response_events(found)
+        return [] if found == scripts.FENCED else events
+
+    async def conclude(
+        self, request: GenerationRequest, events: Sequence[Event], cache_key: str | None = None
+    ) -> Sequence[Event]:
+        """Write the verdict on a draft, unless there is one; returns the one that holds."""
+        name, packed = self._name(request), pack(events)
+
+        async def command() -> bytes | None:
+            pipe = self._redis.pipeline(transaction=False)
+            pipe.eval(scripts.CONCLUDE, 1, name, packed, self._journal_ttl_s)
+            if cache_key is not None and self._cache_ttl_s:
+                response = next(event for event in events if isinstance(event, GenerationResponse))
+                pipe.set(self._cache_name(cache_key), encode(response), ex=self._cache_life_s())
+            first, *_ = await pipe.execute()
+            return first if isinstance(first, bytes) else b""
+
+        earlier = await self._guarded("conclude", command)
+        return (unpack(earlier) if earlier else None) or events
+
+    async def start(self) -> None:
+        """Begin to renew the leases of claims that are held."""
+        self._renewing = asyncio.create_task(self._renew())
 
     async def ping(self) -> bool:
         """Whether Redis answers now."""
@@ -101,33 +172,75 @@ class RedisStore:
 
     async def aclose(self) -> None:
         """Close the connections."""
+        if self._renewing:
+            self._renewing.cancel()
         await self._redis.aclose()
+
+    async def _settled(
+        self, name: str, events: Sequence[Event], claim: Claim, *, fenced: bool
+    ) -> bytes | int | None:
+        packed = pack(events)
+        return await self._guarded(
+            "settle",
+            lambda: self._eval(scripts.SETTLE, name, claim.token, packed, self._journal_ttl_s, int(fenced)),
+        )
+
+    async def _renew(self) -> None:
+        """All leases in one command, three times a lease: a stutter of one or two loses none."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._back.wait(), self._lease_ms / 3e3)
+            self._back.clear()
+            if self._held:
+                await self._guarded("renew", self._renew_all)
+
+    async def _renew_all(self) -> None:
+        held = dict(self._held)
+        await self._redis.eval(scripts.RENEW, len(held), *held, self._lease_ms, *held.values())
+
+    async def _eval(self, script: str, name: str, *arguments: str | int | bytes) -> Any:
+        # By text, not by hash: a Redis that was restarted knows no hash, and asking twice costs more than the text.
+        return await self._redis.eval(script, 1, name, *arguments)
 
     async def _guarded(self, operation: str, command: Callable[[], Awaitable[T]]) -> T | None:
         if self._monotonic() < self._away_until:
             self._metrics.redis_errors_total.labels(operation=operation).inc()
             return None
         try:
-            return await command()
+            done = await command()
         except (RedisError, OSError, TimeoutError) as error:
             self._metrics.redis_errors_total.labels(operation=operation).inc()
             self._away_until = self._monotonic() + _PAUSE_S
             log.warning("redis.away", operation=operation, error=repr(error))
             return None
+        if self._away_until:
+            self._away_until = 0.0
+            self._back.set()  # it may have lost our claims: they are renewed at once
+        return done
 
-    def _read(self, kind: type[T], value: object) -> T | None:
+    def _answer(self, value: object) -> GenerationResponse | None:
         if not isinstance(value, bytes):
             return None
         try:
-            return decode(kind, value)  # type: ignore[type-var]
+            return decode(GenerationResponse, value)
         except DecodeError:
             return None  # written by an older release: as good as absent
 
-    def _key(self, kind: str, tenant: str, request_id: str) -> str:
-        return f"{self._prefix}:{kind}:{tenant}:{request_id}"
+    def _cache_life_s(self) -> int:
+        """Spread by 10 %, so that answers of one burst do not end at once."""
+        return max(1, int(self._cache_ttl_s * random.uniform(0.9, 1.0)))  # noqa: S311  # not a secret
 
-    def _cache_key(self, key: str) -> str:
+    def _name(self, request: GenerationRequest) -> str:
+        replay = f"~{request.replay}:" if request.replay else ""  # no tenant's name begins so
+        return f"{self._prefix}:request:{replay}{request.tenant}:{request.id}"
+
+    def _cache_name(self, key: str) -> str:
         return f"{self._prefix}:answer:{self._epoch}:{key}"
+
+
+def _response_events(outcome: bytes | None) -> list[Event]:
+    """An outcome without an answer; nothing for a draft, which is for its own stage to publish."""
+    return (unpack(outcome) if outcome else None) or []
 
 
 def new_redis(settings: Settings) -> "redis.Redis":
@@ -140,4 +253,4 @@ def new_redis(settings: Settings) -> "redis.Redis":
         socket_connect_timeout=settings.redis_timeout_s,
         retry=Retry(NoBackoff(), 0),
     )
-    return redis.Redis(connection_pool=pool)
+    return redis.Redis.from_pool(pool)  # closes the pool with itself

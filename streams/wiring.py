@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from faust.types import TP
+
 from schemas import channels
 from streams.app import StageApp
 from streams.delivery import Delivery
@@ -26,7 +28,12 @@ WIRING: tuple[Wire, ...] = (
         channels.REQUESTS,
         (channels.CONTEXTS, channels.RESPONSES, channels.MODERATION, channels.COSTS),
     ),
-    Wire("generation", channels.CONTEXTS, (channels.DRAFTS, channels.RESPONSES, channels.COSTS)),
+    Wire(
+        "generation",
+        channels.CONTEXTS,
+        (channels.RETRIES, channels.DRAFTS, channels.RESPONSES, channels.COSTS),
+    ),
+    Wire("retries", channels.RETRIES, (channels.CONTEXTS, channels.RETRIES)),
     Wire("scoring", channels.DRAFTS, (channels.RESPONSES, channels.REVIEWS, channels.MODERATION)),
     Wire("release", channels.REVIEW_DECISIONS, (channels.RESPONSES, channels.REVIEWS, channels.MODERATION)),
 )
@@ -43,16 +50,17 @@ def bind(app: StageApp, delivery: Delivery[Any], settings: Settings) -> None:
     async def agent(stream: Any) -> None:
         async for event in stream.noack().events():
             message = event.message
-            await delivery.accept(message.value, message.generation_id, _ack(app, event))
+            ack = _ack(app, message.tp, message.generation_id)
+            await delivery.accept(message.value, message.generation_id, ack)
 
     app.agent(topic, name=delivery.stage.name)(agent)
 
 
-def _ack(app: StageApp, event: Any) -> Callable[[], None]:
-    def ack() -> None:
+def _ack(app: StageApp, tp: TP, generation: int) -> Callable[[int], None]:
+    def ack(offset: int) -> None:
         # After a rebalance the partition is read again from the committed offset, perhaps by another worker:
         # an ack of the old generation would commit over what the new owner is still working on.
-        if event.message.generation_id == app.consumer_generation_id:
-            event.ack()
+        if generation == app.consumer_generation_id:
+            app.consumer.finished(tp, offset)
 
     return ack

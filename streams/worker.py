@@ -12,6 +12,7 @@ import structlog
 from streams.app import StageApp, new_app
 from streams.delivery import Delivery
 from streams.lag import LagMonitor
+from streams.ledger import StopLimit
 from streams.services import Services
 from streams.settings import Settings
 from streams.stages import new_stage
@@ -19,6 +20,11 @@ from streams.web import WebServer
 from streams.wiring import bind
 
 log = structlog.get_logger(__name__)
+
+_WAITING = 16
+"""How many windows of records a stage may hold that does nothing but wait."""
+_GRACE_S = 1.0
+"""What such a stage is given at a stop, to finish what it is publishing."""
 
 
 @dataclass(slots=True)
@@ -56,6 +62,8 @@ class Worker:
     async def start(self) -> None:
         """Start every stage; returns when all have joined their groups."""
         await self.services.start(self.stages)
+        loop = asyncio.get_running_loop()
+        self.services.metrics.tasks.set_function(lambda: len(asyncio.all_tasks(loop)))
         await self.web.start()
         log.info("worker.web", url=f"http://{self.settings.web_host}:{self.web.port}/metrics")
         # Side by side: each group's first join waits for the broker's initial rebalance delay.
@@ -66,7 +74,9 @@ class Worker:
         settings, services = self.settings, self.services
         app = new_app(name, settings)
         stage = new_stage(name, services)
-        delivery = Delivery(stage, services.publisher, services.metrics, settings.in_flight)
+        window = settings.in_flight * (_WAITING if stage.waits else 1)
+        limit = StopLimit(settings.invalid_run, settings.invalid_share)
+        delivery = Delivery(stage, services.publisher, services.metrics, window, limit)
         bind(app, delivery, settings)
         app.finalize()
         await app.start()
@@ -105,9 +115,11 @@ class Worker:
         running.watching.cancel()
         with contextlib.suppress(asyncio.CancelledError, Exception):
             await running.watching
+        limit_s = self.settings.drain_timeout_s
         running.app.consumer.pause_partitions(running.app.consumer.assignment())
-        late = await running.delivery.drain(self.settings.drain_timeout_s)
-        if late:
+        waits = running.delivery.stage.waits
+        late = await running.delivery.drain(min(_GRACE_S, limit_s) if waits else limit_s)
+        if late and not waits:
             log.warning("worker.cut_off", stage=running.delivery.stage.name, records=late)
         await running.app.stop()
 
@@ -119,10 +131,14 @@ class Worker:
             stalled_s = running.lag.watchdog.stalled_s(now_s)
             dead = running.watching.done() and "its lag watch ended"
             stuck = not running.lag.watchdog.healthy(now_s) and f"offsets stand still for {stalled_s:.0f} s"
-            found[running.delivery.stage.name] = dead or stuck or None
+            # A stage that stopped on purpose stands still, too; a restart would only have it go on.
+            found[running.delivery.stage.name] = dead or (not running.delivery.stopped and stuck) or None
         return found
 
     async def readiness(self) -> dict[str, str | None]:
-        """Ready when every stage has joined its group; Redis is told of but not needed."""
-        joined = {r.delivery.stage.name: bool(r.app.consumer.assignment()) for r in self._running}
-        return {name: None if joined.get(name) else "no partitions yet" for name in self.stages}
+        """Ready when every stage has joined its group and none has stopped at too many bad records."""
+        found: dict[str, str | None] = dict.fromkeys(self.stages, "no partitions yet")
+        for running in self._running:
+            if running.app.consumer.assignment():
+                found[running.delivery.stage.name] = running.delivery.stopped
+        return found

@@ -1,6 +1,7 @@
 """Small stand-ins for what the stages are given, and builders of the events they read."""
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -8,8 +9,8 @@ from pathlib import Path
 
 from agents.errors import UnknownPart
 from agents.policy import Policy
-from agents.ports import Admission, ScoreInput
-from schemas.common import Lineage, Message, Passage, Timings, Usage
+from agents.ports import Admission, Claim, Held, ScoreInput, Settled
+from schemas.common import Event, Lineage, Message, Passage, Timings, Usage
 from schemas.context import RetrievedContext
 from schemas.cost import CostEvent
 from schemas.draft import Draft
@@ -33,26 +34,77 @@ class FakeClock:
 
 
 @dataclass
+class _Remembered:
+    position: str | None = None
+    token: int = 0
+    until: float = 0.0
+    outcome: list[Event] | None = None
+    verdict: list[Event] | None = None
+
+
+@dataclass
 class FakeStore:
-    """A RequestStore in memory."""
+    """A RequestStore in memory; held to the same contract as the one on Redis (`tests/conformance/store.py`)."""
 
-    claims: dict[tuple[str, str], str] = field(default_factory=dict)
+    lease_s: float = 10.0
+    now: Callable[[], float] = time.monotonic
     cache: dict[str, GenerationResponse] = field(default_factory=dict)
-    drafts: dict[str, Draft] = field(default_factory=dict)
+    known: dict[tuple[str, str, int], _Remembered] = field(default_factory=dict)
 
-    async def admit(self, tenant: str, request_id: str, position: str, cache_key: str | None) -> Admission:
-        first = self.claims.get((tenant, request_id))
-        self.claims.setdefault((tenant, request_id), position)
-        return Admission(first, self.cache.get(cache_key or ""))
+    async def admit(self, request: GenerationRequest, position: str, cache_key: str | None) -> Admission:
+        known = self._of(request)
+        first, known.position = known.position, known.position or position
+        return Admission(first, _ending(known.outcome), self.cache.get(cache_key or ""))
 
-    async def journalled(self, tenant: str, request_id: str) -> Draft | None:
-        return self.drafts.get(request_id)
+    async def claim(self, context: RetrievedContext) -> Claim | Held | Settled:
+        known = self._of(context.request)
+        if known.outcome is not None:
+            return Settled(known.outcome)
+        if known.until > self.now():
+            return Held(min(known.until - self.now(), 1.0))
+        known.token, known.until = known.token + 1, self.now() + self.lease_s
+        return Claim(known.token)
 
-    async def journal(self, draft: Draft) -> None:
-        self.drafts[draft.context.request.id or ""] = draft
+    async def settle(
+        self, context: RetrievedContext, events: Sequence[Event], claim: Claim
+    ) -> Settled | None:
+        known = self._of(context.request)
+        is_answer = any(isinstance(event, Draft) for event in events)
+        if known.outcome is None:
+            if not is_answer and known.until > self.now() and known.token != claim.token:
+                return None
+            known.outcome, known.until = list(events), 0.0
+        return Settled(known.outcome)
 
-    async def remember(self, cache_key: str, response: GenerationResponse) -> None:
-        self.cache[cache_key] = response
+    async def release(self, context: RetrievedContext, claim: Claim) -> None:
+        known = self._of(context.request)
+        if known.token == claim.token:
+            known.until = 0.0
+
+    async def end(self, request: GenerationRequest, events: Sequence[Event]) -> Sequence[Event]:
+        known = self._of(request)
+        if known.outcome is not None:
+            return _ending(known.outcome) or []
+        if known.until > self.now():
+            return []
+        known.outcome = list(events)
+        return events
+
+    async def conclude(
+        self, request: GenerationRequest, events: Sequence[Event], cache_key: str | None = None
+    ) -> Sequence[Event]:
+        known = self._of(request)
+        known.verdict = known.verdict or list(events)
+        if cache_key is not None:
+            self.cache[cache_key] = next(e for e in events if isinstance(e, GenerationResponse))
+        return known.verdict
+
+    def _of(self, request: GenerationRequest) -> _Remembered:
+        return self.known.setdefault((request.tenant, request.id or "", request.replay), _Remembered())
+
+
+def _ending(outcome: list[Event] | None) -> list[Event] | None:
+    return None if outcome is None or any(isinstance(event, Draft) for event in outcome) else outcome
 
 
 @dataclass

@@ -73,6 +73,7 @@ async def test_without_an_id_the_header_names_the_request_else_its_position(stag
         (request(deadline=NOW - timedelta(seconds=1)), "expired", "deadline_passed", "$.deadline"),
         (request(prompt=PromptRef(name="nope")), "refused", "unknown_prompt", "$.prompt.name"),
         (request(retrieval=RetrievalSpec(index="nope")), "refused", "unknown_index", "$.retrieval.index"),
+        (request(ordering="key"), "refused", "no_conversation", "$.conversation_id"),
     ],
 )
 async def test_what_cannot_be_served_ends_with_a_field_and_what_was_expected(
@@ -107,6 +108,27 @@ async def test_a_record_read_again_writes_the_same_ids_again(stage) -> None:
     first = await stage.handle(request(), "t-0-1")
     second = await stage.handle(request(), "t-0-1")
     assert [event.id for event in first] == [event.id for event in second]
+
+
+async def test_what_ended_at_once_ends_the_same_when_its_record_is_read_again(stage) -> None:
+    """Even where it would be admitted by now: the first end was published, perhaps."""
+    (first,) = await stage.handle(request(prompt=PromptRef(name="nope")), "t-0-1")
+    (again,) = await stage.handle(request(), "t-0-1")
+    assert again == first
+
+
+async def test_a_request_that_a_model_is_asked_for_is_not_ended_by_a_second_reading(stage) -> None:
+    context, _ = await stage.handle(request(), "t-0-1")
+    await stage.store.claim(context)
+    assert await stage.handle(request(deadline=NOW - timedelta(seconds=1)), "t-0-1") == []
+
+
+async def test_a_replay_may_use_its_id_again_once(stage) -> None:
+    await stage.handle(request(), "t-0-1")
+    context, _ = await stage.handle(request(replay=1), "t-0-9")
+    assert context.id == "default:r1:context:replay-1"
+    with pytest.raises(Unprocessable, match="t-0-9"):
+        await stage.handle(request(replay=1), "t-0-10")
 
 
 async def fill_cache(stage, asked: GenerationRequest) -> None:

@@ -1,5 +1,6 @@
 """The generation stage: one call bought once, retries inside the deadline, fallbacks, and clear endings."""
 
+import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,7 +22,7 @@ from agents.errors import (
     RequestRefused,
 )
 from agents.generation import GenerationStage
-from agents.ports import Admission, Completion, ModelCall
+from agents.ports import Claim, Completion, ModelCall
 from agents.prompts import PromptLibrary
 from agents.providers.openai import OpenAIProvider
 from agents.routes import Routes
@@ -31,6 +32,8 @@ from schemas.context import RetrievedContext
 from schemas.draft import Draft
 from schemas.request import GenerationRequest, PromptRef, RetrievalSpec
 from schemas.response import GenerationResponse
+from schemas.retry import Retry
+from tests.agents.stage_fakes import FakeStore
 from tests.model_server import running_model_server
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
@@ -51,6 +54,7 @@ class FakeTime:
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
         self.now += timedelta(seconds=seconds)
+        await asyncio.sleep(0)
 
 
 class FakeProvider:
@@ -79,25 +83,6 @@ class FakeProvider:
         return Completion(self.text, "stop", call.model, self.name, Usage(input_tokens=10, output_tokens=5))
 
     async def aclose(self) -> None:
-        pass
-
-
-class FakeStore:
-    """A journal in memory."""
-
-    def __init__(self) -> None:
-        self.drafts: dict[tuple[str, str], Draft] = {}
-
-    async def admit(self, tenant, request_id, position, cache_key) -> Admission:
-        return Admission()
-
-    async def journalled(self, tenant: str, request_id: str) -> Draft | None:
-        return self.drafts.get((tenant, request_id))
-
-    async def journal(self, draft: Draft) -> None:
-        self.drafts[draft.context.request.tenant, draft.context.request.id] = draft
-
-    async def remember(self, cache_key, response) -> None:
         pass
 
 
@@ -177,6 +162,140 @@ async def test_a_redelivered_context_is_not_bought_again(stage, store) -> None:
     assert len(provider.calls) == 1
 
 
+async def test_a_failure_is_settled_too_so_that_a_redelivery_cannot_end_otherwise(stage, store) -> None:
+    provider = FakeProvider("a", [ModelRejected("HTTP 401")])
+    agent = stage(provider)
+    first = await agent.handle(context(), store)
+    again = await agent.handle(context(), store)
+    assert again[0] == first[0]
+    assert again[1].reason == "model_rejected"
+    assert len(provider.calls) == 1
+
+
+async def test_of_two_workers_with_the_same_request_one_pays(stage, store, time) -> None:
+    """The second looks again until the first has settled, and publishes what that one bought."""
+    provider = FakeProvider("openai")
+    agent = stage(provider)
+    claim = await store.claim(context())
+    waiting = asyncio.create_task(agent.handle(context(), store))
+    while len(time.slept) < 3:
+        await asyncio.sleep(0)
+    bought = await stage(FakeProvider("openai")).handle(context(), FakeStore())
+    await store.settle(context(), bought, claim)
+    assert await waiting == bought
+    assert provider.calls == []
+
+
+async def test_a_claim_whose_worker_is_gone_is_taken_over_when_its_lease_ends(stage, time) -> None:
+    store = FakeStore(lease_s=10.0, now=lambda: time.now.timestamp())  # noqa: PLW0108  # `now` is replaced as time passes
+    await store.claim(context())
+    draft, _ = await stage(FakeProvider("openai")).handle(context(), store)
+    assert isinstance(draft, Draft)
+    assert 10.0 <= sum(time.slept) < 11.5
+
+
+async def test_the_first_answer_counts_and_the_second_is_a_cost_of_its_own(stage, time) -> None:
+    """A lease that ran out under a living worker: both paid, one answer leaves, both costs are told."""
+    store = FakeStore()
+    first, _ = await stage(FakeProvider("openai", text="First.")).handle(context(), FakeStore())
+
+    class Overtaken(FakeProvider):
+        async def complete(self, call: ModelCall) -> Completion:
+            await store.settle(context(), [first, first.cost], Claim(7))
+            return await super().complete(call)
+
+    draft, cost, wasted = await stage(Overtaken("openai", text="Second.")).handle(context(), store)
+    assert (draft.answer, cost.id) == ("First.", "acme:r1:cost:chat")
+    assert wasted.id == "acme:r1:cost:chat:claim-1"
+
+
+async def test_an_end_without_an_answer_gives_way_to_another_worker_at_work(stage, time) -> None:
+    now = 0.0
+    store = FakeStore(lease_s=10.0, now=lambda: now)
+    bought = await stage(FakeProvider("openai")).handle(context(), FakeStore())
+    other: list[Claim] = []
+
+    class Overtaken(FakeProvider):
+        async def complete(self, call: ModelCall) -> Completion:
+            nonlocal now
+            now += 11.0  # our lease is over, and another worker has the request
+            found = await store.claim(context())
+            assert isinstance(found, Claim)
+            other.append(found)
+            raise ModelRejected("HTTP 401")
+
+    agent = stage(Overtaken("a"))
+    waiting = asyncio.create_task(agent.handle(context(), store))
+    while not time.slept:
+        await asyncio.sleep(0)
+    await store.settle(context(), bought, other[0])
+    assert await waiting == bought
+
+
+async def test_a_stage_that_breaks_gives_its_claim_up(stage, store) -> None:
+    class Broken(FakeProvider):
+        async def complete(self, call: ModelCall) -> Completion:
+            raise RuntimeError("a mistake of ours")
+
+    with pytest.raises(RuntimeError):
+        await stage(Broken("a")).handle(context(), store)
+    assert isinstance(await store.claim(context()), Claim)
+
+
+async def test_a_long_wait_is_spent_on_the_retries_topic(stage, store, time) -> None:
+    provider = FakeProvider("a", [ModelRateLimited("429", 30.0)])
+    (parked,) = await stage(provider).handle(context(), store)
+    assert isinstance(parked, Retry)
+    assert (parked.context.attempts, parked.problem.code) == (1, "model_rate_limited")
+    assert timedelta(seconds=30) <= parked.not_before - NOW <= timedelta(seconds=30.5)
+    assert parked.context.give_up == NOW + timedelta(seconds=120)
+    assert time.slept == []
+    assert isinstance(await store.claim(context()), Claim)
+    assert decode(Retry, encode(parked)) == parked
+
+
+async def test_what_comes_back_from_a_long_wait_has_its_attempts_and_its_time_behind_it(
+    stage, store, time
+) -> None:
+    provider = FakeProvider("a", [ModelRateLimited("429", 30.0)] * 9)
+    agent = stage(provider)
+    (parked,) = await agent.handle(context(), store)
+    time.now = parked.not_before
+    (again,) = await agent.handle(parked.context, store)
+    assert (again.context.attempts, again.context.give_up) == (2, parked.context.give_up)
+    time.now = again.not_before
+    response, letter = await agent.handle(again.context, store)
+    assert (response.status, response.attempts, letter.attempts) == ("failed", 3, 3)
+    assert len(provider.calls) == 3
+
+
+async def test_a_request_that_keeps_its_order_waits_in_its_lane(stage, store, time) -> None:
+    provider = FakeProvider("a", [ModelRateLimited("429", 30.0)])
+    asked = context(ordering="key", conversation_id="c1")
+    draft, _ = await stage(provider).handle(asked, store)
+    assert isinstance(draft, Draft)
+    assert time.slept[0] >= 30.0
+
+
+async def test_before_a_long_wait_the_other_targets_are_asked(stage, store, time) -> None:
+    first, second = FakeProvider("a", [ModelRateLimited("429", 30.0)]), FakeProvider("b")
+    draft, _ = await stage(first, second).handle(context(), store)
+    assert (draft.provider, time.slept) == ("b", [])
+
+
+async def test_a_replay_is_bought_anew_under_keys_and_ids_of_its_own(stage, store) -> None:
+    provider = FakeProvider("a")
+    agent = stage(provider)
+    first, _ = await agent.handle(context(), store)
+    second, cost = await agent.handle(context(replay=1), store)
+    assert [call.idempotency_key for call in provider.calls] == ["acme:r1", "acme:r1:replay-1"]
+    assert (first.id, second.id, cost.id) == (
+        "acme:r1:draft",
+        "acme:r1:draft:replay-1",
+        "acme:r1:cost:chat:replay-1",
+    )
+
+
 async def test_a_redelivery_after_the_deadline_still_gets_what_was_paid_for(stage, store, time) -> None:
     agent, late = stage(FakeProvider("openai")), context(deadline=NOW + timedelta(seconds=5))
     first = await agent.handle(late, store)
@@ -196,9 +315,9 @@ async def test_what_failed_for_a_moment_is_tried_again(stage, store, time) -> No
 
 
 async def test_a_provider_that_asks_to_wait_is_given_the_time(stage, store, time) -> None:
-    provider = FakeProvider("openai", [ModelRateLimited("429", 7.0)])
+    provider = FakeProvider("openai", [ModelRateLimited("429", 3.0)])
     await stage(provider).handle(context(), store)
-    assert 7.0 <= time.slept[0] <= 7.5
+    assert 3.0 <= time.slept[0] <= 3.5
 
 
 async def test_a_wait_beyond_the_deadline_goes_to_the_next_target_at_once(stage, store, time) -> None:
@@ -218,22 +337,24 @@ async def test_retries_are_counted_and_then_the_next_target_is_asked(stage, stor
 
 async def test_what_cannot_succeed_is_not_tried_again(stage, store) -> None:
     provider = FakeProvider("a", [ModelRejected("HTTP 401")])
-    (response,) = await stage(provider).handle(context(), store)
+    response, letter = await stage(provider).handle(context(), store)
     assert (response.status, response.error.code, len(provider.calls)) == ("failed", "model_rejected", 1)
+    assert (letter.reason, letter.attempts) == ("model_rejected", 1)
 
 
 async def test_content_that_one_model_declined_is_offered_to_no_other(stage, store) -> None:
     first, second = FakeProvider("a", [ModelRefused("no")]), FakeProvider("b")
     (response,) = await stage(first, second).handle(context(), store)
     assert (response.status, response.error.code) == ("blocked", "model_refused")
-    assert (len(first.calls), second.calls, store.drafts) == (1, [], {})
+    assert (len(first.calls), second.calls) == (1, [])
 
 
 async def test_when_every_target_fails_the_request_ends_as_failed(stage, store) -> None:
     agent = stage(FakeProvider("a", [ModelUnavailable("x")] * 9), FakeProvider("b", [ModelTimeout("y")] * 9))
-    (response,) = await agent.handle(context(), store)
+    response, letter = await agent.handle(context(), store)
     assert (response.status, response.error.code) == ("failed", "model_timeout")
-    assert (response.id, response.terminal) == ("acme:r1:response", True)
+    assert (response.id, response.terminal, response.attempts) == ("acme:r1:response", True, 6)
+    assert (letter.reason, letter.attempts) == ("model_timeout", 6)
     assert decode(GenerationResponse, encode(response)) == response
 
 
@@ -252,7 +373,7 @@ async def test_a_deadline_that_passes_between_attempts_ends_as_expired(stage, st
 
 async def test_no_route_takes_longer_than_its_time(stage, store, time) -> None:
     provider = FakeProvider("a", [ModelTimeout("slow")] * 9, time=time, takes_s=60.0)
-    (response,) = await stage(provider, timeout_s=25, attempt_timeout_s=10, attempts=9).handle(
+    response, _ = await stage(provider, timeout_s=25, attempt_timeout_s=10, attempts=9).handle(
         context(), store
     )
     assert response.status == "failed"

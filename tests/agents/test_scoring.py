@@ -73,3 +73,10 @@ async def test_an_answer_whose_check_failed_is_not_remembered(stage) -> None:
     response, _ = await stage.handle(draft())
     assert response.status == "completed"
     assert stage.store.cache == {}
+
+
+async def test_a_draft_judged_again_keeps_its_first_verdict(stage) -> None:
+    """A scorer that fails at the second reading must not hold back what was released at the first."""
+    first = await stage.handle(draft())
+    stage.judge.toxicity = 0.95
+    assert await stage.handle(draft()) == first

@@ -1,19 +1,19 @@
 """The delivery rule: acks in offset order, after everything is confirmed; nothing escapes, nothing is dropped."""
 
 import asyncio
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
 from agents.errors import Unprocessable
 from schemas.common import Event, Message
 from schemas.dead_letter import DeadLetter
 from schemas.request import GenerationRequest
-from streams.delivery import Delivery, Entry, Ledger, Stage
+from streams.delivery import Delivery, Stage
+from streams.ledger import StopLimit
 from streams.metrics import Metrics
 from streams.records import Origin, RawRecord
 
@@ -47,52 +47,25 @@ class FakePublisher:
         self.letters.append((record, letter))
 
 
-def failed(request: GenerationRequest, _: Origin) -> Sequence[Event]:
+async def failed(request: GenerationRequest, _: Origin) -> Sequence[Event]:
     return [GenerationRequest(messages=[Message(role="user", content="failed")])]
 
 
-def delivery(handle, publisher: FakePublisher, window: int = 10) -> Delivery[GenerationRequest]:
+def delivery(
+    handle, publisher: FakePublisher, window: int = 10, limit: StopLimit | None = None
+) -> Delivery[GenerationRequest]:
     stage = Stage("retrieval", GenerationRequest, handle, failed, max_bytes=1_000)
-    return Delivery(stage, publisher, Metrics(CollectorRegistry()), window)
+    return Delivery(stage, publisher, Metrics(CollectorRegistry()), window, limit or StopLimit(0, 0.0))
 
 
 async def echo(request: GenerationRequest, _: Origin) -> Sequence[Event]:
     return [request]
 
 
-@given(st.permutations(range(8)))
-def test_acks_are_released_in_the_order_of_the_offsets(order: list[int]) -> None:
-    acked: list[int] = []
-    ledger = Ledger()
-    entries: list[Entry] = [ledger.open(1, lambda i=i: acked.append(i)) for i in range(8)]
-    finished: set[int] = set()
-    for number in order:
-        ledger.finish(entries[number])
-        finished.add(number)
-        prefix = next((i for i in range(8) if i not in finished), 8)
-        assert acked == list(range(prefix))
-    assert len(ledger) == 0
-
-
-@given(st.lists(st.integers(1, 5), min_size=1, max_size=5), st.randoms())
-def test_a_chunk_is_acked_when_its_last_record_is_done_and_not_before(sizes: list[int], random) -> None:
-    acked: list[int] = []
-    ledger = Ledger()
-    left = dict(enumerate(sizes))
-    entries = [ledger.open(size, lambda i=i: acked.append(i)) for i, size in left.items()]
-    work = [i for i, size in enumerate(sizes) for _ in range(size)]
-    random.shuffle(work)
-    for number in work:
-        ledger.finish(entries[number])
-        left[number] -= 1
-        prefix = next((i for i, n in left.items() if n), len(sizes))
-        assert acked == list(range(prefix))
-
-
 async def test_nothing_is_acked_before_the_broker_has_confirmed() -> None:
     publisher, acked = FakePublisher(gate=asyncio.Event()), []
     rule = delivery(echo, publisher)
-    await rule.accept([Record(0)], 1, lambda: acked.append(0))
+    await rule.accept([Record(0)], 1, acked.append)
     await asyncio.sleep(0.01)
     assert acked == []
     publisher.gate.set()
@@ -110,14 +83,14 @@ async def test_a_slow_record_holds_its_partition_back_but_no_other_work() -> Non
 
     rule = delivery(handle, publisher)
     for offset in range(3):
-        await rule.accept([Record(offset)], 1, lambda o=offset: acked.append(o))
-    await rule.accept([Record(0, partition=1, value=b"x")], 1, lambda: acked.append("other partition"))
+        await rule.accept([Record(offset)], 1, acked.append)
+    await rule.accept([Record(0, partition=1, value=b"x")], 1, lambda _: acked.append("other partition"))
     await asyncio.sleep(0.01)
     assert [origin.offset for _, origin in publisher.published] == [1, 2]
     assert acked == ["other partition"]
     slow.set()
     await rule.drain(1)
-    assert acked == ["other partition", 0, 1, 2]
+    assert acked == ["other partition", 2]
 
 
 @pytest.mark.parametrize(
@@ -134,7 +107,7 @@ async def test_an_unreadable_record_is_set_aside_untouched_and_acked(value, reas
     publisher, acked = FakePublisher(), []
     rule = delivery(echo, publisher)
     record = Record(7, value)
-    await rule.accept([record], 1, lambda: acked.append(7))
+    await rule.accept([record], 1, acked.append)
     await rule.drain(1)
     (kept, letter) = publisher.letters[0]
     assert kept is record
@@ -149,7 +122,7 @@ async def test_a_handler_that_raises_gives_a_terminal_event_and_a_dead_letter_wi
 
     publisher, acked = FakePublisher(), []
     rule = delivery(handle, publisher)
-    await rule.accept([Record(0)], 1, lambda: acked.append(0))
+    await rule.accept([Record(0)], 1, acked.append)
     await rule.drain(1)
     assert publisher.letters[0][1].reason == "handler_error"
     assert "hunter2" not in publisher.letters[0][1].message
@@ -163,7 +136,7 @@ async def test_what_cannot_be_answered_is_a_dead_letter_with_its_field() -> None
 
     publisher = FakePublisher()
     rule = delivery(handle, publisher)
-    await rule.accept([Record(0)], 1, lambda: None)
+    await rule.accept([Record(0)], 1, lambda _: None)
     await rule.drain(1)
     letter = publisher.letters[0][1]
     assert (letter.reason, letter.field, letter.expected) == ("duplicate_id", "$.id", "a new id")
@@ -181,7 +154,7 @@ async def test_the_window_bounds_what_is_in_flight() -> None:
         return []
 
     rule = delivery(handle, FakePublisher(), window=4)
-    feeding = asyncio.create_task(rule.accept([Record(i) for i in range(20)], 1, lambda: None))
+    feeding = asyncio.create_task(rule.accept([Record(i) for i in range(20)], 1, lambda _: None))
     await asyncio.sleep(0.01)
     assert not feeding.done()
     go.set()
@@ -200,9 +173,9 @@ async def test_a_new_generation_starts_a_ledger_of_its_own() -> None:
         return []
 
     rule = delivery(handle, FakePublisher())
-    await rule.accept([Record(0)], 1, lambda: acked.append("old"))
+    await rule.accept([Record(0)], 1, lambda _: acked.append("old"))
     await asyncio.sleep(0.01)
-    await rule.accept([Record(5)], 2, lambda: acked.append("new"))
+    await rule.accept([Record(5)], 2, lambda _: acked.append("new"))
     await asyncio.sleep(0.01)
     assert acked == ["new"]
     old.set()
@@ -216,7 +189,7 @@ async def test_draining_cuts_off_at_the_limit_and_leaves_the_rest_unacked() -> N
 
     acked: list[int] = []
     rule = delivery(handle, FakePublisher())
-    await rule.accept([Record(0)], 1, lambda: acked.append(0))
+    await rule.accept([Record(0)], 1, acked.append)
     assert await rule.drain(0.01) == 1
     assert acked == []
 
@@ -232,7 +205,7 @@ async def test_an_event_of_ours_that_cannot_be_written_ends_the_request_instead_
 
     publisher, acked = Strict(), []
     rule = delivery(echo, publisher)
-    await rule.accept([Record(0)], 1, lambda: acked.append(0))
+    await rule.accept([Record(0)], 1, acked.append)
     await rule.drain(1)
     assert publisher.letters[0][1].reason == "handler_error"
     assert [event.messages[0].text() for event, _ in publisher.published] == ["failed"]
@@ -246,6 +219,137 @@ async def test_a_dead_letter_of_a_readable_record_names_tenant_and_request() -> 
     publisher = FakePublisher()
     rule = delivery(handle, publisher)
     value = b'{"id":"r9","tenant":"acme","messages":[{"role":"user","content":"hi"}]}'
-    await rule.accept([Record(0, value)], 1, lambda: None)
+    await rule.accept([Record(0, value)], 1, lambda _: None)
     await rule.drain(1)
     assert (publisher.letters[0][1].tenant, publisher.letters[0][1].request_id) == ("acme", "r9")
+
+
+async def test_what_is_done_of_a_chunk_is_acked_before_all_of_it_is() -> None:
+    slow, acked = asyncio.Event(), []
+
+    async def handle(request: GenerationRequest, origin: Origin) -> Sequence[Event]:
+        if origin.offset == 2:
+            await slow.wait()
+        return []
+
+    rule = delivery(handle, FakePublisher())
+    await rule.accept([Record(offset) for offset in range(4)], 1, acked.append)
+    await asyncio.sleep(0.01)
+    assert acked[-1] == 1
+    slow.set()
+    await rule.drain(1)
+    assert acked[-1] == 3
+
+
+async def test_a_record_read_again_while_it_is_at_work_is_finished_once_for_both() -> None:
+    """A rebalance gives the partition back to the worker that has it in flight: no second call, and an ack."""
+    go, handled, acked = asyncio.Event(), [], []
+
+    async def handle(request: GenerationRequest, origin: Origin) -> Sequence[Event]:
+        handled.append(origin.offset)
+        await go.wait()
+        return []
+
+    rule = delivery(handle, FakePublisher())
+    await rule.accept([Record(5)], 1, lambda _: acked.append("old"))
+    await asyncio.sleep(0.01)
+    await rule.accept([Record(5), Record(6)], 2, acked.append)
+    await asyncio.sleep(0.01)
+    go.set()
+    await rule.drain(1)
+    await asyncio.sleep(0.01)
+    assert handled == [5, 6]
+    assert acked in (["old", 6], ["old", 5, 6])
+
+
+async def test_a_stop_in_the_middle_of_a_chunk_leaves_the_rest_of_it_to_others() -> None:
+    go, handled, acked = asyncio.Event(), [], []
+
+    async def handle(request: GenerationRequest, origin: Origin) -> Sequence[Event]:
+        handled.append(origin.offset)
+        await go.wait()
+        return []
+
+    rule = delivery(handle, FakePublisher(), window=2)
+    feeding = asyncio.create_task(rule.accept([Record(offset) for offset in range(5)], 1, acked.append))
+    await asyncio.sleep(0.01)
+    draining = asyncio.create_task(rule.drain(1))
+    await asyncio.sleep(0.01)
+    go.set()
+    assert await draining == 0
+    await feeding
+    assert (handled, acked[-1]) == ([0, 1], 1)
+
+
+def asking(text: str, conversation: str, ordering: str = "key") -> bytes:
+    fields = {"conversation_id": conversation, "ordering": ordering}
+    return json.dumps({**fields, "messages": [{"role": "user", "content": text}]}).encode()
+
+
+async def test_requests_of_a_conversation_keep_their_order_where_they_ask_for_it() -> None:
+    """The slow first of lane `a` holds back its second, not lane `b`, and not those that ask for no order."""
+    slow, publisher = asyncio.Event(), FakePublisher()
+
+    async def handle(request: GenerationRequest, origin: Origin) -> Sequence[Event]:
+        if request.messages[0].text() == "a1":
+            await slow.wait()
+        return [request]
+
+    rule = delivery(handle, publisher)
+    values = [asking("a1", "a"), asking("a2", "a"), asking("b1", "b"), asking("free", "a", "none")]
+    await rule.accept([Record(number, value) for number, value in enumerate(values)], 1, lambda _: None)
+    await asyncio.sleep(0.01)
+    assert [event.messages[0].text() for event, _ in publisher.published] == ["b1", "free"]
+    slow.set()
+    await rule.drain(1)
+    assert [event.messages[0].text() for event, _ in publisher.published] == ["b1", "free", "a1", "a2"]
+    assert rule._lanes == {}
+
+
+async def test_a_failing_request_does_not_hold_its_lane() -> None:
+    async def handle(request: GenerationRequest, origin: Origin) -> Sequence[Event]:
+        if origin.offset == 0:
+            raise RuntimeError("broken")
+        return [request]
+
+    publisher = FakePublisher()
+    rule = delivery(handle, publisher)
+    await rule.accept([Record(0, asking("a1", "a")), Record(1, asking("a2", "a"))], 1, lambda _: None)
+    await rule.drain(1)
+    assert [event.messages[0].text() for event, _ in publisher.published] == ["failed", "a2"]
+
+
+async def test_a_problem_told_beside_the_events_is_a_dead_letter_after_them() -> None:
+    async def handle(request: GenerationRequest, origin: Origin) -> Sequence[Event | Unprocessable]:
+        return [request, Unprocessable("model_timeout", "no answer", attempts=3)]
+
+    publisher, acked = FakePublisher(), []
+    rule = delivery(handle, publisher)
+    await rule.accept([Record(0)], 1, acked.append)
+    await rule.drain(1)
+    letter = publisher.letters[0][1]
+    assert (len(publisher.published), letter.reason, letter.attempts, acked) == (1, "model_timeout", 3, [0])
+
+
+async def test_a_stage_stops_at_too_many_bad_records_and_leaves_the_rest_unread() -> None:
+    publisher, acked = FakePublisher(), []
+    rule = delivery(echo, publisher, window=1, limit=StopLimit(run=5, share=0.0))
+    records = [Record(offset, b"not json") for offset in range(50)]
+    feeding = asyncio.create_task(rule.accept(records, 1, acked.append))
+    await asyncio.sleep(0.05)
+    assert rule.stopped == "5 records in a row could not be processed"
+    assert (len(publisher.letters), acked[-1]) == (5, 4)
+    assert rule.metrics.registry.get_sample_value("sluicegate_stopped", {"stage": "retrieval"}) == 1
+    assert not feeding.done()
+    await rule.drain(1)
+    await asyncio.wait_for(feeding, 1)
+
+
+async def test_ids_used_before_are_no_reason_to_stop() -> None:
+    async def handle(request: GenerationRequest, origin: Origin) -> Sequence[Event]:
+        raise Unprocessable("duplicate_id", "used before", "$.id", "a new id")
+
+    rule = delivery(handle, FakePublisher(), limit=StopLimit(run=5, share=0.5))
+    await rule.accept([Record(offset) for offset in range(50)], 1, lambda _: None)
+    await rule.drain(1)
+    assert rule.stopped is None

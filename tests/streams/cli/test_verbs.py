@@ -109,7 +109,7 @@ def test_topics_have_short_names() -> None:
 
 def test_stages_run_in_the_order_of_the_flow() -> None:
     assert chosen_stages("scoring, retrieval") == ["retrieval", "scoring"]
-    assert chosen_stages("all") == ["retrieval", "generation", "scoring", "release"]
+    assert chosen_stages("all") == ["retrieval", "generation", "retries", "scoring", "release"]
 
 
 class FakeRecord:

@@ -1,0 +1,121 @@
+"""The store on a real Redis, and on Valkey: the contract, leases by its clock, and what an outage costs."""
+
+import asyncio
+import os
+import signal
+import uuid
+from collections.abc import AsyncIterator
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from agents.ports import Admission, Claim, Held, Settled
+from streams.embedded import EmbeddedRedis
+from streams.metrics import Metrics
+from streams.settings import Settings
+from streams.store import RedisStore, new_redis
+from tests.agents.stage_fakes import draft, request
+from tests.conformance.store import LEASE_S, RequestStoreContract
+
+pytestmark = pytest.mark.integration
+
+
+def settings(url: str, **more: object) -> Settings:
+    return Settings(redis_url=url, topic_prefix=uuid.uuid4().hex, claim_lease_s=LEASE_S, **more)
+
+
+def new_store(at: Settings) -> RedisStore:
+    return RedisStore(new_redis(at), at, Metrics(CollectorRegistry()))
+
+
+class TestRedisStore(RequestStoreContract):
+    @pytest.fixture
+    async def store(self, each_redis: EmbeddedRedis) -> AsyncIterator[RedisStore]:
+        store = new_store(settings(each_redis.url))
+        yield store
+        await store.aclose()
+
+
+async def test_a_lease_ends_by_itself_and_says_that_a_call_may_be_made_again(each_redis) -> None:
+    at = settings(each_redis.url)
+    dead, alive = new_store(at), new_store(at)
+    first = await dead.claim(draft().context)
+    await asyncio.sleep(LEASE_S + 0.1)
+    second = await alive.claim(draft().context)
+    assert isinstance(first, Claim)
+    assert isinstance(second, Claim)
+    assert second.token == first.token + 1
+    assert alive._metrics.registry.get_sample_value("sluicegate_claims_total", {"result": "retaken"}) == 1
+    await asyncio.gather(dead.aclose(), alive.aclose())
+
+
+async def test_a_living_worker_keeps_its_claim_for_as_long_as_the_model_takes(each_redis) -> None:
+    at = settings(each_redis.url)
+    slow, other = new_store(at), new_store(at)
+    await slow.start()
+    await slow.claim(draft().context)
+    await asyncio.sleep(2.5 * LEASE_S)
+    assert isinstance(await other.claim(draft().context), Held)
+    await asyncio.gather(slow.aclose(), other.aclose())
+
+
+async def test_a_redis_that_was_emptied_is_told_of_the_claims_that_are_held(tmp_path) -> None:
+    with EmbeddedRedis(tmp_path) as server:
+        at = settings(server.url)
+        store, other = new_store(at), new_store(at)
+        await store.start()
+        claim = await store.claim(draft().context)
+        server.kill()
+        assert await store.admit(request(id="r9"), "t-0-1", None) == Admission()
+        server.start()
+        await asyncio.sleep(1.5)  # it is left alone for a second after an error
+        await store.admit(request(id="r9"), "t-0-1", None)
+        await asyncio.sleep(0.2)
+        assert isinstance(await other.claim(draft().context), Held)
+        bought = [draft(), draft().cost]
+        assert isinstance(claim, Claim)
+        assert await store.settle(draft().context, bought, claim) == Settled(bought)
+        assert await other.claim(draft().context) == Settled(bought)
+        await asyncio.gather(store.aclose(), other.aclose())
+
+
+async def test_without_redis_everything_goes_on_unguarded_and_is_counted(tmp_path) -> None:
+    with EmbeddedRedis(tmp_path) as server:
+        at = settings(server.url)
+        store = new_store(at)
+        server.kill()
+        events = [draft(), draft().cost]
+        assert await store.claim(draft().context) == Claim(0)
+        assert await store.settle(draft().context, events, Claim(0)) == Settled(events)
+        assert await store.conclude(request(), events) == events
+        assert await store.end(request(), events) == events
+        value = store._metrics.registry.get_sample_value
+        assert value("sluicegate_claims_total", {"result": "unguarded"}) == 1
+        assert value("sluicegate_redis_errors_total", {"operation": "claim"}) == 1
+        await store.aclose()
+
+
+async def test_a_redis_that_hangs_costs_a_request_half_a_second_at_most(tmp_path) -> None:
+    with EmbeddedRedis(tmp_path) as server:
+        store = new_store(settings(server.url, redis_timeout_s=0.3))
+        await store.claim(draft().context)
+        assert server.pid
+        os.kill(server.pid, signal.SIGSTOP)
+        started = asyncio.get_running_loop().time()
+        for number in range(20):
+            await store.admit(request(id=f"h{number}"), "t-0-1", None)
+        assert asyncio.get_running_loop().time() - started < 1.0
+        os.kill(server.pid, signal.SIGCONT)
+        await store.aclose()
+
+
+async def test_a_draft_is_kept_without_its_context_and_small(each_redis) -> None:
+    at = settings(each_redis.url)
+    store = new_store(at)
+    claim = await store.claim(draft().context)
+    assert isinstance(claim, Claim)
+    await store.settle(draft().context, [draft("word " * 400)], claim)
+    client = new_redis(at)
+    kept = await client.hget(store._name(request()), "outcome")
+    assert len(kept) < 1_000
+    await asyncio.gather(store.aclose(), client.aclose())
