@@ -31,3 +31,10 @@ class CostEvent(Event, frozen=True, kw_only=True):
     created: Instant
     version: Version = SCHEMA_VERSION
     avoided: Decimal | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("amount", "avoided"):
+            value = getattr(self, name)
+            # No type says this: "Infinity" and "NaN" are decimals, and a signalling NaN cannot even be compared.
+            if isinstance(value, Decimal) and not value.is_finite():
+                raise ValueError(f"Expected a finite decimal in `{name}`, got {value}")
