@@ -79,6 +79,7 @@ _BODIES: dict[str, tuple[str, str]] = {
     "not-a-completion": ('["surprise"]', "application/json"),
 }
 _BROKEN = ("cut", "dribble", "hang")
+_STRAGGLE = 20
 
 
 @dataclass(frozen=True)
@@ -94,13 +95,14 @@ class Behaviour:
 class StubModel:
     """The server's state: what it answers, how slowly, and what it was asked.
 
-    `jitter` spreads the latency by that part of it; `distinct` numbers the answers, so that two calls for one
-    request can be told apart by their text.
+    `jitter` spreads the latency by that part of it, and a share of `stragglers` takes 20 times as long, as models do;
+    `distinct` numbers the answers, so that two calls for one request can be told apart by their text.
     """
 
     answer: str = ANSWER
     latency_s: float = 0.0
     jitter: float = 0.0
+    stragglers: float = 0.0
     distinct: bool = False
     dice: random.Random = field(default_factory=random.Random)
     log: IO[str] | None = None
@@ -165,7 +167,10 @@ class StubModel:
         return mode
 
     async def _wait(self) -> None:
-        latency_s = self.latency_s if self.behaviour.latency_s is None else self.behaviour.latency_s
+        latency_s = self.behaviour.latency_s
+        if latency_s is None:
+            straggles = self.stragglers > 0 and self.dice.random() < self.stragglers
+            latency_s = self.latency_s * (_STRAGGLE if straggles else 1)
         if latency_s:
             await asyncio.sleep(latency_s * self.dice.uniform(1 - self.jitter, 1 + self.jitter))
 
@@ -289,6 +294,9 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--latency", type=float, default=0.0, help="seconds before each answer")
     parser.add_argument("--jitter", type=float, default=0.0, help="spreads the latency by this part of it")
+    parser.add_argument(
+        "--stragglers", type=float, default=0.0, help="share of calls that take 20 times as long"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of jitter and misbehaviour")
     parser.add_argument("--log", type=Path, help="a file that gets a line for each call")
     parser.add_argument("--answer", default=ANSWER)
@@ -296,8 +304,15 @@ def main() -> None:
     options = parser.parse_args()
     with contextlib.ExitStack() as stack:
         log = stack.enter_context(options.log.open("a")) if options.log else None
-        stub = StubModel(options.answer, options.latency, options.jitter, options.distinct)
-        stub.dice, stub.log = random.Random(options.seed), log
+        stub = StubModel(
+            answer=options.answer,
+            latency_s=options.latency,
+            jitter=options.jitter,
+            stragglers=options.stragglers,
+            distinct=options.distinct,
+            dice=random.Random(options.seed),
+            log=log,
+        )
         stack.enter_context(contextlib.suppress(KeyboardInterrupt))
         asyncio.run(_serve(stub, options.port))
 

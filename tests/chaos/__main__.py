@@ -52,7 +52,13 @@ def arguments() -> argparse.ArgumentParser:
     add("--broker-restarts", type=int, metavar="N", help="SIGKILLs of the broker (one every 90 s)")
     add("--rebalances", type=int, metavar="N", help="workers that come and go (one every 60 s)")
     add("--broker", choices=("apache", "embedded"), default="apache", help="which broker (apache)")
-    add("--latency", type=float, default=0.1, metavar="S", help="of a call of the model, +-50 %% (0.1)")
+    add(
+        "--latency",
+        type=float,
+        default=0.1,
+        metavar="S",
+        help="of a call of the model, +-50 %%; 1 %% take 20 times as long (0.1)",
+    )
     add("--baseline", action="store_true", help="a plain Faust app in place of Sluicegate, under kills only")
     add("--out", type=Path, default=ROOT / "build" / "chaos.json", help="the report (build/chaos.json)")
     return parser
@@ -106,7 +112,7 @@ def main() -> int:
     )
     try:
         outcome = asyncio.run(Run(chosen).execute())
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError):
         console.print(f"stopped; logs in {folder}")
         return 2
     except (HarnessFailed, OSError, RuntimeError, ExceptionGroup) as error:

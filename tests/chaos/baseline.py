@@ -110,6 +110,7 @@ async def _answered(client: Any, request: dict[str, Any]) -> dict[str, Any]:
 
 def main() -> None:
     """A worker of it, until it is stopped."""
+    Path(os.environ["BASELINE_DATA"]).mkdir(parents=True, exist_ok=True)
     sys.argv = ["baseline", "worker", "-l", "warn", "--without-web"]
     new_app(os.environ).main()
 

@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+import signal
 import time
 from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,6 +23,7 @@ from tests.chaos.workers import Workers
 _READY_S = 120.0
 _LONGEST_QUIET_S = 900.0
 _PROGRESS_S = 10.0
+_THREADS = 16
 
 
 class HarnessFailed(Exception):
@@ -75,6 +78,11 @@ class Run:
     async def execute(self) -> Outcome:
         """Raises HarnessFailed when the servers or the first workers do not start, or a fault cannot be made."""
         began = time.monotonic()
+        loop, running = asyncio.get_running_loop(), asyncio.current_task()
+        assert running is not None
+        loop.add_signal_handler(signal.SIGTERM, running.cancel)
+        # Servers end with the thread that started them: these threads live as long as the loop.
+        loop.set_default_executor(ThreadPoolExecutor(_THREADS))
         try:
             await asyncio.to_thread(self.servers.start)
             verdict, loaded_s = await self._under_load()
@@ -119,7 +127,9 @@ class Run:
         due_at = time.monotonic() + _READY_S
         while not self.workers.all_started():
             if time.monotonic() > due_at or len(self.workers.exits) > 3 * self.options.workers:
-                raise HarnessFailed(f"the workers do not start; logs: {self.options.folder}/workers")
+                raise HarnessFailed(
+                    f"the workers do not start: {'; '.join(self.workers.exits[-1:]) or 'silent'}"
+                )
             await asyncio.sleep(0.2)
 
     async def _supervise(self) -> None:
@@ -191,6 +201,5 @@ class Run:
         )
 
     def _stop(self) -> None:
-        for slot in self.workers.slots:
-            self.workers.kill(slot)
+        self.workers.kill_all()
         self.servers.stop()

@@ -35,7 +35,8 @@ class StubServer(ServerProcess):
     def __init__(self, directory: Path, seed: int, latency_s: float) -> None:
         super().__init__(directory)
         self.calls = directory / "calls.jsonl"
-        self._options = ("--latency", str(latency_s), "--jitter", "0.5", "--seed", str(seed), "--distinct")
+        pace = ("--latency", str(latency_s), "--jitter", "0.5", "--stragglers", "0.01")
+        self._options = (*pace, "--seed", str(seed), "--distinct")
 
     def command(self) -> Sequence[str]:
         module = [sys.executable, "-m", "tests.model_server"]

@@ -102,6 +102,11 @@ class Workers:
         self._due[slot] = time.monotonic() + again_after_s
         return worker.name
 
+    def kill_all(self) -> None:
+        """SIGKILL whatever runs, extra workers too: the run is over."""
+        for slot in list(self._running):
+            self.kill(slot)
+
     def supervise(self) -> None:
         """Fill slots that are due, and those whose worker ended by itself; called every so often."""
         for slot in self.slots:
