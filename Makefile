@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-torch demo up test chaos check fmt requirements clean
+.PHONY: help setup setup-dev setup-torch demo up test chaos fuzz soak check fmt requirements clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -48,6 +48,12 @@ test: setup-dev  ## everything, with the tests that talk to real servers
 
 chaos: setup-dev  ## break everything under load and judge; CHAOS="--help" tells of its options
 	@$(BIN)/python -m tests.chaos $(CHAOS)
+
+fuzz: setup-dev  ## hostile inputs for the codec; FUZZ="--inputs 5000000" for more
+	@$(BIN)/python -m tests.fuzz $(FUZZ)
+
+soak: setup-dev  ## half an hour of steady load: does anything in a worker grow? SOAK="--minutes 5"
+	@$(BIN)/python -m tests.soak --plot docs/soak.svg $(SOAK)
 
 check: setup-dev  ## formatting, lint, types, import direction
 	@$(BIN)/ruff format --check .
