@@ -180,7 +180,7 @@ def wanted(
         since=instant(since, now) if since else None,
         until=instant(until, now) if until else None,
         topic=_source(topic, prefix) if topic else None,
-        places=[Place.of(place) for place in places],
+        places=frozenset(map(Place.of, places)),
     )
 
 
@@ -279,31 +279,38 @@ def replayed(found: Stored, change: Change, prefix: str) -> Outgoing:
         CannotReplay: it does not say where it came from, or cannot take the change.
     """
     source, headers = _origin(found, prefix), own_headers(found.headers)
-    try:
-        event: Event | None = decode(channels.BY_TOPIC[source].event, found.value)
-    except DecodeError as error:
+    held = _held(found, source)
+    if isinstance(held, CannotReplay):
         if change:
-            where, expected = error.field or "$", error.expected or "a request"
-            raise CannotReplay(found.place, f"it cannot be read: {error}", where, expected) from None
-        event = None
-    request = request_of(event) if event is not None else None
-    if event is None or request is None or found.value is None:
-        if change:
-            raise CannotReplay(found.place, f"a record of {source} holds no request", "$", "a request")
+            raise held
         return Outgoing(found.place, *_from(found), found.key, found.value, headers, "as it came")
+    event, request = held
     if request.replay >= MAX_REPLAYS:
-        where = "$." + ".".join((*_PATHS[type(event)], "replay"))
-        raise CannotReplay(found.place, "it was replayed too often", where, f"at most {MAX_REPLAYS} replays")
+        field = ".".join(("$", *_PATHS[type(event)], "replay"))
+        raise CannotReplay(found.place, "it was replayed too often", field, f"at most {MAX_REPLAYS} replays")
     again = _identified(replace(request, replay=request.replay + 1), found)
-    kind, value = _edited(event, found.value, _Edit(again, change))
+    kind, value = _edited(event, found.value or b"", _Edit(again, change))
+    _check(found, kind, value)
     if kind is not GenerationRequest:
         named = {"ce_id": id_of(again, _KINDS[kind]), "ce_type": channels.BY_EVENT[kind].ce_type}
-        headers = [(name, named[name].encode() if name in named else held) for name, held in headers]
-    _check(found, kind, value)
+        headers = [(name, named[name].encode() if name in named else old) for name, old in headers]
     topic, partition = _from(found)
     if kind is not type(event):
         topic, partition = physical(channels.BY_EVENT[kind].topic, prefix), None
     return Outgoing(found.place, topic, partition, found.key, value, headers, _said(again, change))
+
+
+def _held(found: Stored, source: str) -> tuple[Event, GenerationRequest] | CannotReplay:
+    """The event and the request in it; for a record that holds none, why it takes no change."""
+    try:
+        event: Event = decode(channels.BY_TOPIC[source].event, found.value)
+    except DecodeError as error:
+        field, expected = error.field or "$", error.expected or "a request"
+        return CannotReplay(found.place, f"it cannot be read: {error}", field, expected)
+    request = request_of(event)
+    if request is None or type(event) not in _PATHS:
+        return CannotReplay(found.place, f"a record of {source} is not asked again", "$", "a request")
+    return event, request
 
 
 def _from(found: Stored) -> tuple[str, int | None]:
@@ -474,8 +481,6 @@ _POLL_MS = 300
 _TAIL_S = 2.0
 _PATIENCE_S = 20.0
 _CHUNK_RECORDS, _CHUNK_BYTES = 1_000, 2 * MAX_RECORD_BYTES
-_DELETE_RECORDS = 21
-"""Its number in the protocol."""
 
 
 def read(settings: Settings) -> Iterator[Stored]:

@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
+from msgspec.structs import replace
 
 from agents.errors import ConfigurationError
 from schemas.codec import encode
 from schemas.context import RetrievedContext
 from schemas.dead_letter import DeadLetter, DeadLetterReason
 from schemas.draft import Draft
-from schemas.examples import FULL
+from schemas.examples import FULL, MINIMAL
 from schemas.headers import ce_headers
 from streams.dead_letters import Wanted, purge, purge_of
 from streams.dead_letters import read as read_letters
@@ -102,7 +103,7 @@ def letters(at: Installation) -> list[Letter]:
                 )
     finally:
         consumer.close()
-    return found
+    return sorted(found, key=lambda one: one.partition)
 
 
 @pytest.fixture
@@ -205,6 +206,7 @@ def test_letters_go_back_with_another_prompt_and_model(at: Installation) -> None
 
 
 def test_a_purge_keeps_the_others_byte_for_byte(kafka, at: Installation) -> None:
+    at.extra["SLUICEGATE_IDEMPOTENCE"] = str(kafka.name == "apache").lower()
     kept = [
         letter(at, b"\x00 first", tenant="shop", own=(("trace", b"\xff"), ("note", None))),
         letter(at, None, tenant="shop", key=None, age=timedelta(days=2)),
@@ -273,6 +275,17 @@ def test_a_request_whose_id_was_used_is_answered_when_replayed_and_only_once(at:
         assert set_aside(2) == [("duplicate_id", "r-1")] * 2
         assert count(at, "genai.responses") == 2
     assert answers(2) == both
+
+
+def test_a_context_that_no_model_answered_is_answered_when_replayed(at: Installation) -> None:
+    context = MINIMAL[RetrievedContext]
+    assert isinstance(context, RetrievedContext)
+    spent = replace(context, attempts=8, give_up=NOW - timedelta(hours=1))
+    write(at, letter(at, encode(spent), "genai.contexts", "model_unavailable", attempts=8))
+    with worker(at):
+        at.run("dlq", "replay", "--reason", "model_unavailable")
+        (answer,) = read(at, "genai.responses", lambda seen: len(seen) >= 1)
+    assert (answer.json["id"], answer.json["status"]) == ("default:req-0001:response:replay-1", "completed")
 
 
 def test_a_record_that_was_set_aside_by_a_worker_comes_back_and_is_set_aside_again(at: Installation) -> None:

@@ -285,9 +285,15 @@ def test_what_cannot_be_read_goes_back_byte_for_byte(value: bytes | None) -> Non
     assert sent(found) == Outgoing(found.place, "eu.genai.requests", 1, b"key", value, own, "as it came")
 
 
-def test_a_decision_goes_back_as_it_came() -> None:
-    found = letter_of(MINIMAL[ReviewDecision])
-    assert (sent(found).value, sent(found).topic) == (found.value, "eu.genai.review-decisions")
+@pytest.mark.parametrize(
+    "kind", [channel.event for channel in channels.CHANNELS if channel.event not in HOLDING_A_REQUEST]
+)
+def test_what_asks_for_nothing_goes_back_as_it_came(kind: type[Event]) -> None:
+    found = letter_of(FULL[kind])
+    assert found.letter is not None
+    assert (sent(found).value, sent(found).topic) == (found.value, found.letter.topic)
+    with pytest.raises(CannotReplay, match="expected a request"):
+        sent(found, OTHER)
 
 
 # Another prompt, another model.
