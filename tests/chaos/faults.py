@@ -95,8 +95,10 @@ async def rebalance(target: Target, fault: Planned) -> str:
     try:
         joined = await _joined(worker)
         await asyncio.sleep(fault.lasts_s)
-    finally:
-        await asyncio.to_thread(target.workers.stop, slot)
+    except asyncio.CancelledError:
+        target.workers.kill(slot)
+        raise
+    await asyncio.to_thread(target.workers.stop, slot)
     return f"{worker.name} {'joined and left' if joined else 'left before it had joined'}"
 
 
