@@ -31,7 +31,10 @@ def arguments() -> argparse.ArgumentParser:
 
 def main() -> int:
     """Run, write, and say by the exit status whether all was flat."""
-    asked = arguments().parse_args()
+    parser = arguments()
+    asked = parser.parse_args()
+    if asked.minutes < 1 or asked.rate <= 0:
+        parser.error("a verdict needs a minute at least, and requests")
     options = Options(asked.minutes, asked.rate, asked.seed, ROOT / "build" / "soak")
     measured = soak(options)
     trends = judge_all(measured.samples)

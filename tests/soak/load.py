@@ -8,6 +8,7 @@ from typing import Any
 
 from confluent_kafka import KafkaError, Message, Producer
 
+from tests.chaos.records import QUIETLY
 from tests.chaos.verifier import INVALID_KEY
 
 _SHARES = {
@@ -49,7 +50,7 @@ class Load(threading.Thread):
 
     def __init__(self, bootstrap: str, topic: str, seed: int, rate: float, seconds: float) -> None:
         super().__init__(name="load", daemon=True)
-        self._producer = Producer({"bootstrap.servers": bootstrap, "acks": "all", "linger.ms": 5})
+        self._producer = Producer({"bootstrap.servers": bootstrap, "acks": "all", "linger.ms": 5, **QUIETLY})
         self._topic, self._seed, self._rate, self._seconds = topic, seed, rate, seconds
         self._ending = threading.Event()
         self.taken = 0

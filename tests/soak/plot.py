@@ -10,12 +10,13 @@ _WIDTH, _HEIGHT = 460, 190
 _LEFT, _RIGHT, _TOP, _BOTTOM = 62, 16, 46, 34
 _HEAD = 34
 _STYLE = """\
+.page { fill: #ffffff }
 text { font: 12px system-ui, sans-serif; fill: #24292f }
 .title { font-weight: 600 } .head { font-size: 15px; font-weight: 600 } .soft { fill: #57606a }
 .grid { stroke: #d0d7de; stroke-width: 1 } .warm { fill: #8c959f; fill-opacity: .15 }
 polyline { fill: none; stroke: #0969da; stroke-width: 1.5; stroke-linejoin: round } .bad polyline { stroke: #cf222e }
 @media (prefers-color-scheme: dark) {
-  text { fill: #e6edf3 } .soft { fill: #9198a1 } .grid { stroke: #3d444d }
+  .page { fill: #0d1117 } text { fill: #e6edf3 } .soft { fill: #9198a1 } .grid { stroke: #3d444d }
   polyline { stroke: #4493f8 } .bad polyline { stroke: #f85149 }
 }
 """
@@ -43,7 +44,10 @@ def plot(head: str, panels: Sequence[Panel], warm_up_minutes: float = 0.0) -> st
     ]
     box = f'viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
     top = f'<svg xmlns="http://www.w3.org/2000/svg" {box} role="img">\n<title>{escape(head)}</title>'
-    return "\n".join([top, f"<style>\n{_STYLE}</style>", _text(12, 22, head, "head"), *drawn, "</svg>\n"])
+    page = f'<rect class="page" width="{width}" height="{height}"/>'
+    return "\n".join(
+        [top, f"<style>\n{_STYLE}</style>", page, _text(12, 22, head, "head"), *drawn, "</svg>\n"]
+    )
 
 
 def _panel(panel: Panel, left: float, top: float, warm_up: float) -> str:

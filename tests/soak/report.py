@@ -42,7 +42,7 @@ def as_plot(options: Options, samples: Sequence[dict[str, float]], trends: Seque
             series.unit,
             minutes,
             [sample[series.name] for sample in samples],
-            f"{_word(series.bad, trend)}, {trend.share:+.1%}",
+            f"{_word(series.bad, trend)}, {trend.change:+,.1f} {series.unit}",
             bad=not trend.flat,
         )
         for series, trend in zip(present(samples), trends, strict=True)

@@ -25,7 +25,7 @@ class Series:
 
 SERIES: tuple[Series, ...] = (
     Series("rss", "Memory of the worker (RSS)", "MiB"),
-    Series("descriptors", "Open file descriptors", "descriptors", floor=2),
+    Series("descriptors", "Open file descriptors", "descriptors", floor=5),
     Series("threads", "Threads", "threads", floor=1),
     Series("tasks", "Asyncio tasks", "tasks", floor=5),
     Series("in_flight", "Records in flight", "records", limit=0.25, floor=3),

@@ -126,7 +126,7 @@ def test_a_plot_is_well_formed_with_one_line_for_each_series() -> None:
 @pytest.mark.parametrize("values", [[0.0, 0.0], [0.001, 0.0009], [7.0, 7.0], [123456.0, 1.0], [99.9, 100.1]])
 def test_a_line_stays_inside_its_panel(values: list[float]) -> None:
     tree = ET.fromstring(plot("one", [_panel(values)]))
-    panel = tree.find(f".//{SVG}rect")
+    panel = tree.find(f".//{SVG}rect[@class='warm']")
     assert panel is not None
     top, height = float(panel.attrib["y"]), float(panel.attrib["height"])
     line = tree.find(f".//{SVG}polyline")
@@ -197,3 +197,13 @@ def test_requests_are_the_same_for_the_same_seed_and_walk_every_path() -> None:
     assert {event.ordering for event in read} == {"none", "key"}
     assert any(event.retrieval for event in read)
     assert any(event.deadline for event in read)
+
+
+def test_the_plot_of_a_run_has_a_panel_for_each_series_and_says_how_it_went(tmp_path: Path) -> None:
+    samples = _samples(rss=[100 + t for t in MINUTES_30])
+    tree = ET.fromstring(report.as_plot(Options(30, 20, 1, tmp_path), samples, judge_all(samples)))
+    assert len(tree.findall(f".//{SVG}polyline")) == len(SERIES)
+    words = [text.text or "" for text in tree.findall(f".//{SVG}text")]
+    assert {series.title for series in SERIES} <= set(words)
+    assert [word for word in words if word.startswith("GROWS")] == ["GROWS, +1,195.0 MiB"]
+    assert sum(word.startswith("flat, ") for word in words) == len(SERIES) - 1
