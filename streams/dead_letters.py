@@ -525,6 +525,7 @@ def _consumer(settings: Settings) -> Any:
         auto_offset_reset="earliest",
         fetch_max_bytes=MAX_RECORD_BYTES,
         allow_auto_create_topics=False,
+        bootstrap_timeout_ms=10_000,
     )
     numbers = consumer.partitions_for_topic(name)
     if not numbers:
