@@ -20,6 +20,7 @@ app = typer.Typer(
 )
 
 _KNOWN = ("reason", "field", "expected", "tenant", "request_id", "attempts")
+_WHOLE = ("at", "time", "reason")
 
 Places = Annotated[
     list[str] | None, typer.Argument(help="PARTITION:OFFSET of exactly those, as `dlq list` shows them.")
@@ -222,12 +223,16 @@ def _by_reason(letters: Iterable["Stored"]) -> str:
 
 
 def _table(rows: list[dict[str, Any]]) -> None:
+    """A table without the columns that nobody fills: there are more than a narrow terminal shows."""
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(*rows[0])
+    table = Table()
+    filled = [name for name in rows[0] if any(row[name] is not None for row in rows)]
+    for name in filled:
+        table.add_column(name, overflow="fold", no_wrap=name in _WHOLE)
     for row in rows:
-        table.add_row(*(escape("" if value is None else str(value)) for value in row.values()))
+        table.add_row(*("" if row[name] is None else escape(str(row[name])) for name in filled))
     common.out.print(table)
 
 
