@@ -90,9 +90,13 @@ def new_app(stage: str, settings: Settings) -> StageApp:
         # Faust reads bare variables (BROKER_URL, WEB_PORT, ...) unless they carry a prefix of our own.
         env_prefix="SLUICEGATE_FAUST_",
         store="memory://",
+        datadir=str(settings.data_dir / "faust"),  # it makes folders for tables, which we have none of
         web_enabled=False,
         topic_disable_leader=True,
         topic_allow_declare=False,
+        # Without tables partitions are dealt out in turn. Faust's own assignor gives ceil(partitions / workers) to
+        # each as long as there are some: four among three workers would be two, two and none.
+        table_standby_replicas=0,
         # A rebalance must not wait for slow model calls: work of lost partitions is dropped and read again.
         stream_wait_empty=False,
         stream_buffer_maxsize=4,

@@ -1,4 +1,4 @@
-"""What Redis does in one step, in Lua. A request is one hash: position, token, until, outcome, verdict.
+"""What Redis does in one step, in Lua. A request is one hash: position, token, owner, until, outcome, verdict.
 
 `token` counts the claims ever made on the request, and fences: an end without an answer needs the last of them.
 `until` is when the claim's lease ends, by Redis's own clock; absent while nobody holds one.
@@ -17,13 +17,19 @@ local outcome = redis.call('HGET', KEYS[1], 'outcome')
 if outcome then return {{{SETTLED}, outcome}} end
 {_NOW}
 local ends = tonumber(redis.call('HGET', KEYS[1], 'until') or '0')
-if ends > now then return {{{HELD}, ends - now}} end
+if ends > now then
+  -- Asked again because the first reply was lost on its way.
+  if redis.call('HGET', KEYS[1], 'owner') == ARGV[3] then
+    return {{{CLAIMED}, tonumber(redis.call('HGET', KEYS[1], 'token')), 0}}
+  end
+  return {{{HELD}, ends - now}}
+end
 local token = redis.call('HINCRBY', KEYS[1], 'token', 1)
-redis.call('HSET', KEYS[1], 'until', now + ARGV[1])
+redis.call('HSET', KEYS[1], 'until', now + ARGV[1], 'owner', ARGV[3])
 redis.call('EXPIRE', KEYS[1], ARGV[2])
 return {{{CLAIMED}, token, ends > 0 and 1 or 0}}
 """
-"""lease in ms, life in s -> [CLAIMED, token, whether a lease ran out] | [HELD, ms] | [SETTLED, outcome]"""
+"""lease in ms, life in s, owner -> [CLAIMED, token, whether a lease ran out] | [HELD, ms] | [SETTLED, outcome]"""
 
 SETTLE = f"""
 local outcome = redis.call('HGET', KEYS[1], 'outcome')

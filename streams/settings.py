@@ -98,6 +98,9 @@ class Settings(BaseSettings):
         10.0, ge=1.0, description="A claim to pay for an answer ends so long after its worker"
     )
     redis_timeout_s: float = Field(0.5, gt=0.0, description="No Redis command takes longer")
+    redis_patience_s: float = Field(
+        5.0, ge=0.0, description="Into an outage, paid calls wait so long for Redis before they do without"
+    )
 
     web_host: str = Field("127.0.0.1", description="Where /metrics, /healthz and /readyz listen")
     web_port: int = Field(8080, ge=0, le=65_535, description="Their port; 0 picks a free one")

@@ -5,8 +5,10 @@ An accelerator, not a need: while it is away requests are answered, and what is 
 
 import asyncio
 import contextlib
+import itertools
 import random
 import time
+import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
@@ -32,6 +34,7 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 _PAUSE_S = 1.0
+_LOOK_AGAIN_S = 0.2
 _LONGEST_LOOK_S = 1.0
 _UNGUARDED = Claim(0)
 
@@ -39,7 +42,9 @@ _UNGUARDED = Claim(0)
 class RedisStore:
     """Implements `agents.ports.RequestStore`; swallows outages, counts each, and pauses after one.
 
-    After a failed command Redis is left alone for a second, so that an outage costs a request nothing.
+    After a failed command Redis is left alone for a second, so that an outage costs a request nothing. Only what
+    keeps an answer from being paid for twice is worth waiting for: those commands are tried again until the outage
+    has lasted for `redis_patience_s`, because a worker that was short of time sees outages that are none.
     """
 
     def __init__(
@@ -57,7 +62,11 @@ class RedisStore:
         self._epoch = settings.cache_epoch
         self._journal_ttl_s = settings.journal_ttl_s
         self._lease_ms = int(settings.claim_lease_s * 1e3)
+        self._patience_s = settings.redis_patience_s
+        self._away_since: float | None = None
         self._away_until = 0.0
+        self._me = uuid.uuid4().hex
+        self._claims = itertools.count()
         self._held: dict[str, int] = {}
         self._renewing: asyncio.Task[None] | None = None
         self._back = asyncio.Event()
@@ -94,8 +103,9 @@ class RedisStore:
     async def claim(self, context: RetrievedContext) -> Claim | Held | Settled:
         """Claim the right to pay for the request, with a lease that is renewed until it is settled or released."""
         name = self._name(context.request)
-        found = await self._guarded(
-            "claim", lambda: self._eval(scripts.CLAIM, name, self._lease_ms, self._journal_ttl_s)
+        owner = f"{self._me}:{next(self._claims)}"
+        found = await self._patiently(
+            "claim", lambda: self._eval(scripts.CLAIM, name, self._lease_ms, self._journal_ttl_s, owner)
         )
         if found is None:
             self._metrics.claims_total.labels(result="unguarded").inc()
@@ -120,9 +130,10 @@ class RedisStore:
         """Write the outcome, unless there is one; None when an end without an answer lost its claim to another."""
         name = self._name(context.request)
         is_answer = any(isinstance(event, Draft) for event in events)
-        found = await self._settled(name, events, claim, fenced=not is_answer)
+        packed = pack(events)
+        found = await self._settled(name, packed, claim, fenced=not is_answer)
         self._held.pop(name, None)
-        if isinstance(found, bytes):
+        if isinstance(found, bytes) and found != packed:
             self._metrics.claims_total.labels(result="lost").inc()
             return Settled(unpack(found, context) or events)
         return None if found == scripts.FENCED else Settled(events)
@@ -136,8 +147,9 @@ class RedisStore:
 
     async def end(self, request: GenerationRequest, events: Sequence[Event]) -> Sequence[Event]:
         """Write the outcome of a request that nobody needs to pay for; returns what is to be published."""
-        found = await self._settled(self._name(request), events, _UNGUARDED, fenced=True)
-        if isinstance(found, bytes):
+        packed = pack(events)
+        found = await self._settled(self._name(request), packed, _UNGUARDED, fenced=True)
+        if isinstance(found, bytes) and found != packed:
             return _response_events(found)
         return [] if found == scripts.FENCED else events
 
@@ -156,7 +168,7 @@ class RedisStore:
             first, *_ = await pipe.execute()
             return first if isinstance(first, bytes) else b""
 
-        earlier = await self._guarded("conclude", command)
+        earlier = await self._patiently("conclude", command)
         return (unpack(earlier) if earlier else None) or events
 
     async def start(self) -> None:
@@ -176,11 +188,8 @@ class RedisStore:
             self._renewing.cancel()
         await self._redis.aclose()
 
-    async def _settled(
-        self, name: str, events: Sequence[Event], claim: Claim, *, fenced: bool
-    ) -> bytes | int | None:
-        packed = pack(events)
-        return await self._guarded(
+    async def _settled(self, name: str, packed: bytes, claim: Claim, *, fenced: bool) -> bytes | int | None:
+        return await self._patiently(
             "settle",
             lambda: self._eval(scripts.SETTLE, name, claim.token, packed, self._journal_ttl_s, int(fenced)),
         )
@@ -202,6 +211,14 @@ class RedisStore:
         # By text, not by hash: a Redis that was restarted knows no hash, and asking twice costs more than the text.
         return await self._redis.eval(script, 1, name, *arguments)
 
+    async def _patiently(self, operation: str, command: Callable[[], Awaitable[T]]) -> T | None:
+        while True:
+            found = await self._guarded(operation, command)
+            since = self._away_since
+            if found is not None or since is None or self._monotonic() - since > self._patience_s:
+                return found
+            await asyncio.sleep(_LOOK_AGAIN_S)
+
     async def _guarded(self, operation: str, command: Callable[[], Awaitable[T]]) -> T | None:
         if self._monotonic() < self._away_until:
             self._metrics.redis_errors_total.labels(operation=operation).inc()
@@ -210,11 +227,12 @@ class RedisStore:
             done = await command()
         except (RedisError, OSError, TimeoutError) as error:
             self._metrics.redis_errors_total.labels(operation=operation).inc()
+            self._away_since = self._away_since or self._monotonic()
             self._away_until = self._monotonic() + _PAUSE_S
             log.warning("redis.away", operation=operation, error=repr(error))
             return None
-        if self._away_until:
-            self._away_until = 0.0
+        if self._away_since is not None:
+            self._away_since, self._away_until = None, 0.0
             self._back.set()  # it may have lost our claims: they are renewed at once
         return done
 

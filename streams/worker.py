@@ -136,9 +136,12 @@ class Worker:
         return found
 
     async def readiness(self) -> dict[str, str | None]:
-        """Ready when every stage has joined its group and none has stopped at too many bad records."""
-        found: dict[str, str | None] = dict.fromkeys(self.stages, "no partitions yet")
+        """Ready when every stage has joined its group and none has stopped at too many bad records.
+
+        A worker beyond the number of partitions has none, and stands by.
+        """
+        found: dict[str, str | None] = dict.fromkeys(self.stages, "has not joined its group yet")
         for running in self._running:
-            if running.app.consumer.assignment():
+            if running.app.consumer_generation_id > 0 and not running.app.rebalancing:
                 found[running.delivery.stage.name] = running.delivery.stopped
         return found

@@ -82,7 +82,7 @@ async def test_a_redis_that_was_emptied_is_told_of_the_claims_that_are_held(tmp_
 async def test_without_redis_everything_goes_on_unguarded_and_is_counted(tmp_path) -> None:
     with EmbeddedRedis(tmp_path) as server:
         at = settings(server.url)
-        store = new_store(at)
+        store = new_store(at.model_copy(update={"redis_patience_s": 0.0}))
         server.kill()
         events = [draft(), draft().cost]
         assert await store.claim(draft().context) == Claim(0)
@@ -92,6 +92,39 @@ async def test_without_redis_everything_goes_on_unguarded_and_is_counted(tmp_pat
         value = store._metrics.registry.get_sample_value
         assert value("sluicegate_claims_total", {"result": "unguarded"}) == 1
         assert value("sluicegate_redis_errors_total", {"operation": "claim"}) == 1
+        await store.aclose()
+
+
+async def test_a_moment_without_redis_is_waited_for_before_anything_is_paid(tmp_path) -> None:
+    """Also when Redis had done what it was asked, and only its reply came too late."""
+    with EmbeddedRedis(tmp_path) as server:
+        at = settings(server.url, redis_timeout_s=0.3)
+        store, other = new_store(at.model_copy(update={"claim_lease_s": 10.0})), new_store(at)
+        assert await store.ping()
+        assert server.pid
+        os.kill(server.pid, signal.SIGSTOP)
+        claiming = asyncio.create_task(store.claim(draft().context))
+        await asyncio.sleep(0.6)
+        os.kill(server.pid, signal.SIGCONT)
+        claim = await asyncio.wait_for(claiming, 3)
+        assert isinstance(claim, Claim)
+        assert claim.token == 1
+        assert isinstance(await other.claim(draft().context), Held)
+        await asyncio.gather(store.aclose(), other.aclose())
+
+
+async def test_without_patience_left_nothing_waits_any_more(tmp_path) -> None:
+    with EmbeddedRedis(tmp_path) as server:
+        store = new_store(settings(server.url, redis_patience_s=1.0))
+        server.kill()
+        now = asyncio.get_running_loop().time
+        started = now()
+        assert await store.claim(draft().context) == Claim(0)
+        assert 1.0 <= now() - started < 3.0
+        started = now()
+        for _ in range(20):
+            assert await store.claim(draft().context) == Claim(0)
+        assert now() - started < 1.0
         await store.aclose()
 
 
