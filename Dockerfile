@@ -25,6 +25,7 @@ COPY policies policies
 COPY examples examples
 COPY routes.yaml ./
 ENV PATH=/opt/sluicegate/bin:$PATH \
+    ORT_DISABLE_TELEMETRY=1 \
     PYTHONUNBUFFERED=1 \
     SLUICEGATE_WEB_HOST=0.0.0.0 \
     SLUICEGATE_WEB_PORT=8080

@@ -64,6 +64,7 @@ class DeadLetter(Struct, frozen=True, kw_only=True):
 
         Raises:
             KeyError: a header that every dead letter of ours has is missing.
+            ValueError: partition, offset or attempts is no number.
         """
         found = {name: value.decode("utf-8", "replace") for name, value in headers}
         return cls(

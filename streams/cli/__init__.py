@@ -1,5 +1,6 @@
 """The command line: one table of verbs, each in a file of its own, imported when it is called."""
 
+import os
 import sys
 
 import typer
@@ -47,6 +48,8 @@ app.command("doctor")(doctor.doctor)
 
 def main() -> None:
     """Run the tool; what is wrong is told in words, never as a traceback of ours."""
+    # onnxruntime records what it runs and would send it to its maker; told before it is imported, it does not.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         app()
     except SluicegateError as error:
