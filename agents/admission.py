@@ -86,7 +86,7 @@ class RetrievalStage:
         self, request: GenerationRequest, position: str, header_id: str | None = None
     ) -> GenerationRequest:
         """The request with an id: its own, else its `ce_id` header, else its record's position."""
-        return replace(request, id=request.id or _usable(header_id) or position)
+        return replace(request, id=request.id or usable_id(header_id) or position)
 
     async def _admit(
         self, request: GenerationRequest, lineage: Lineage, key: str | None, received: datetime
@@ -162,7 +162,7 @@ class RetrievalStage:
         return [response, *([cost] if cost else [])]
 
 
-def _usable(header_id: str | None) -> str | None:
+def usable_id(header_id: str | None) -> str | None:
     """A `ce_id` that can serve as a request id: others are left aside, the record is not refused for them."""
     fits = header_id and len(header_id) <= 128 and header_id.isprintable() and " " not in header_id
     return header_id if fits else None

@@ -23,6 +23,8 @@ DeadLetterReason = Literal[
 ]
 
 HEADER_PREFIX = "__connect.errors."
+OWN_PREFIXES = (HEADER_PREFIX, "sluicegate.")
+"""Of headers that say why a record is a dead letter; a record that becomes one again gets new ones."""
 
 
 class DeadLetter(Struct, frozen=True, kw_only=True):
@@ -59,14 +61,14 @@ class DeadLetter(Struct, frozen=True, kw_only=True):
         return [(name, value.encode()) for name, value in named.items() if value is not None]
 
     @classmethod
-    def from_headers(cls, headers: list[tuple[str, bytes]]) -> "DeadLetter":
+    def from_headers(cls, headers: list[tuple[str, bytes]] | list[tuple[str, bytes | None]]) -> "DeadLetter":
         """Read them back.
 
         Raises:
             KeyError: a header that every dead letter of ours has is missing.
             ValueError: partition, offset or attempts is no number.
         """
-        found = {name: value.decode("utf-8", "replace") for name, value in headers}
+        found = {name: value.decode("utf-8", "replace") for name, value in headers if value is not None}
         return cls(
             topic=found[f"{HEADER_PREFIX}topic"],
             partition=int(found[f"{HEADER_PREFIX}partition"]),

@@ -165,8 +165,7 @@ class Demo:
         topic = logical(record.topic, self._settings.topic_prefix)
         if topic == channels.DEAD_LETTERS:
             if (story := self.stories.get("broken")) is not None:
-                named = [(name, value) for name, value in record.headers if value is not None]
-                story.letter = DeadLetter.from_headers(named)
+                story.letter = DeadLetter.from_headers(list(record.headers))
                 story.seen.append(topic)
             return
         if topic == channels.REQUESTS:

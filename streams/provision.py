@@ -12,7 +12,12 @@ from streams.topics import TOPICS, Topic, physical
 
 
 @contextmanager
-def _admin(settings: Settings) -> Iterator[KafkaAdminClient]:
+def admin(settings: Settings) -> Iterator[KafkaAdminClient]:
+    """A connected admin client.
+
+    Raises:
+        ConfigurationError: no broker answers.
+    """
     try:
         client = KafkaAdminClient(bootstrap_servers=settings.broker.split(","), request_timeout_ms=15_000)
     except KafkaError as error:
@@ -32,16 +37,16 @@ def create_topics(settings: Settings) -> dict[str, bool]:
     Raises:
         ConfigurationError: the broker is away or refuses.
     """
-    with _admin(settings) as admin:
-        there = set(admin.list_topics())
+    with admin(settings) as client:
+        there = set(client.list_topics())
         created = {}
         for topic in TOPICS:
             name = physical(topic.name, settings.topic_prefix)
-            created[name] = name not in there and _create(admin, topic, name, settings)
+            created[name] = name not in there and _create(client, topic, name, settings)
         return created
 
 
-def _create(admin: KafkaAdminClient, topic: Topic, name: str, settings: Settings) -> bool:
+def _create(client: KafkaAdminClient, topic: Topic, name: str, settings: Settings) -> bool:
     wanted = NewTopic(
         name,
         num_partitions=settings.partitions,
@@ -49,7 +54,7 @@ def _create(admin: KafkaAdminClient, topic: Topic, name: str, settings: Settings
         topic_configs=topic.config(),
     )
     try:
-        admin.create_topics([wanted])
+        client.create_topics([wanted])
     except TopicAlreadyExistsError:
         return False  # another worker was faster
     except KafkaError as error:
@@ -63,7 +68,7 @@ def missing_topics(settings: Settings) -> list[str]:
     Raises:
         ConfigurationError: the broker is away.
     """
-    with _admin(settings) as admin:
-        there = set(admin.list_topics())
+    with admin(settings) as client:
+        there = set(client.list_topics())
     names = [physical(topic.name, settings.topic_prefix) for topic in TOPICS]
     return [name for name in names if name not in there]

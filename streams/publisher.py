@@ -11,7 +11,7 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 from schemas import channels
 from schemas.codec import encode
 from schemas.common import Event
-from schemas.dead_letter import DeadLetter
+from schemas.dead_letter import OWN_PREFIXES, DeadLetter
 from schemas.headers import ce_headers
 from schemas.identity import key_of
 from streams.metrics import Metrics
@@ -70,7 +70,7 @@ class KafkaPublisher:
 
     async def dead_letter(self, record: RawRecord, letter: DeadLetter) -> None:
         """Set a record aside with its own headers, ours added; returns once the broker has confirmed it."""
-        own = [(name, value) for name, value in record.headers if not name.startswith("__connect.errors.")]
+        own = [(name, value) for name, value in record.headers if not name.startswith(OWN_PREFIXES)]
         # aiokafka sends no record without both key and value: an empty key stands for the missing one.
         key = b"" if record.key is None and record.value is None else record.key
         await self._send(channels.DEAD_LETTERS, key, record.value, [*own, *letter.headers()])
