@@ -14,6 +14,7 @@ _MEANINGS = {
     "terminal": "of them, ended in a terminal response",
     "lost": "never ended",
     "conflicting": "ended in two ways",
+    "conflicting_without_redis": "ended in two ways, bought twice after an outage of Redis",
     "repeated_responses": "extra copies of a response, under the same id",
     "invalid": "unreadable records",
     "invalid_lost": "of them, not in the dead letters",

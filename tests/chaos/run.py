@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import signal
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ from tests.chaos.faults import FAULTS, Target
 from tests.chaos.follower import Follower
 from tests.chaos.load import Load
 from tests.chaos.records import read_calls, read_topic
-from tests.chaos.schedule import Planned
+from tests.chaos.schedule import BY_NAME, ONE_AT_A_TIME, Planned
 from tests.chaos.servers import Servers
 from tests.chaos.verifier import Evidence, Record, Verdict, judge
 from tests.chaos.workers import Workers
@@ -23,6 +23,7 @@ from tests.chaos.workers import Workers
 _READY_S = 120.0
 _LONGEST_QUIET_S = 900.0
 _PROGRESS_S = 10.0
+_BETWEEN_S = 2.0
 _THREADS = 16
 
 
@@ -74,6 +75,7 @@ class Run:
             self.workers = Workers(folder, options.workers, self.servers.environment)
         self.happened: list[dict[str, object]] = []
         self._began = 0.0
+        self._resources: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def execute(self) -> Outcome:
         """Raises HarnessFailed when the servers or the first workers do not start, or a fault cannot be made."""
@@ -140,20 +142,31 @@ class Run:
     async def _with_faults(self, load: Load, follower: Follower) -> float:
         async with asyncio.TaskGroup() as faults:
             progress = faults.create_task(self._tell(load, follower))
-            making = [faults.create_task(self._make(planned)) for planned in self.options.faults]
+            making = [faults.create_task(self._one_by_one())]
+            making += [
+                faults.create_task(self._make(fault)) for fault in self.options.faults if not fault.alone
+            ]
             while load.is_alive():
                 await asyncio.sleep(0.1)
             loaded_s = time.time() - self._began
-            if making:
-                await asyncio.wait(making)
+            await asyncio.wait(making)
             await self._quiet(load, follower)
             progress.cancel()
         return loaded_s
 
+    async def _one_by_one(self) -> None:
+        """Restarts take longer than planned on a busy machine: the next fault waits for them."""
+        for fault in self.options.faults:
+            if fault.alone:
+                await self._make(fault)
+                await asyncio.sleep(_BETWEEN_S)
+
     async def _make(self, planned: Planned) -> None:
         await asyncio.sleep(max(0.0, self._began + planned.at_s - time.time()))
-        at_s = time.time() - self._began
-        told = await FAULTS[planned.kind](Target(self.servers, self.workers), planned)
+        resource = BY_NAME[planned.kind].resource
+        async with self._resources[resource] if resource in ONE_AT_A_TIME else contextlib.nullcontext():
+            at_s = time.time() - self._began
+            told = await FAULTS[planned.kind](Target(self.servers, self.workers), planned)
         took_s = time.time() - self._began - at_s
         self.happened.append(
             {"at_s": round(at_s, 2), "kind": planned.kind, "took_s": round(took_s, 2), "what": told}

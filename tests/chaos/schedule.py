@@ -1,42 +1,47 @@
 """Which fault happens when: a pure function of a seed. First each kind alone, then all of them mixed."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from random import Random
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind of fault: what it touches and how long it lasts. Faults of one resource never overlap."""
+    """One kind of fault. Faults of one resource never overlap.
+
+    It lasts for `lasts_s`, and what it broke needs about `settles_s` more to work again. `about` is for `--help`.
+    """
 
     name: str
     resource: str
     lasts_s: float
+    settles_s: float
     about: str
-    """What happens, for `--help`."""
 
 
 KINDS: tuple[Kind, ...] = (
-    Kind("kill", "worker", 8, "SIGKILL of a worker; another takes its place a second later"),
-    Kind("broker", "broker", 4, "SIGKILL of the broker; it starts again on its log"),
-    Kind("broker-freeze", "broker", 20, "the broker stands still (SIGSTOP), longer than sessions last"),
-    Kind("redis", "redis", 4, "SIGKILL of Redis; it starts again empty"),
-    Kind("redis-freeze", "redis", 8, "Redis stands still (SIGSTOP)"),
-    Kind("model-errors", "model", 6, "a share of the calls gets status 500"),
-    Kind("model-limits", "model", 6, "a share of the calls gets 429 with Retry-After: 1"),
-    Kind("model-garbage", "model", 5, "a share of the calls gets a body that is not JSON"),
-    Kind("model-cut", "model", 5, "a share of the calls gets half an answer"),
-    Kind("model-hang", "model", 8, "a share of the calls gets no answer before its time is up"),
-    Kind("slow-model", "model", 15, "every call takes 2 s"),
-    Kind("rebalance", "group", 6, "one more worker joins the groups and leaves them by SIGTERM"),
-    Kind("freeze", "worker", 9, "a worker stands still (SIGSTOP) until others have its partitions"),
+    Kind("kill", "worker", 0, 10, "SIGKILL of a worker; another takes its place a second later"),
+    Kind("broker", "broker", 4, 10, "SIGKILL of the broker; it starts again on its log"),
+    Kind("broker-freeze", "broker", 20, 3, "the broker stands still (SIGSTOP), longer than sessions last"),
+    Kind("redis", "redis", 4, 1, "SIGKILL of Redis; it starts again empty"),
+    Kind("redis-freeze", "redis", 8, 1, "Redis stands still (SIGSTOP)"),
+    Kind("model-errors", "model", 6, 1, "a share of the calls gets status 500"),
+    Kind("model-limits", "model", 6, 1, "a share of the calls gets 429 with Retry-After: 1"),
+    Kind("model-garbage", "model", 5, 1, "a share of the calls gets a body that is not JSON"),
+    Kind("model-cut", "model", 5, 1, "a share of the calls gets half an answer"),
+    Kind("model-hang", "model", 8, 1, "a share of the calls gets no answer before its time is up"),
+    Kind("slow-model", "model", 15, 1, "every call takes 2 s"),
+    Kind("rebalance", "group", 6, 20, "one more worker joins the groups and leaves them by SIGTERM"),
+    Kind("freeze", "worker", 9, 3, "a worker stands still (SIGSTOP) until others have its partitions"),
 )
 BY_NAME = {kind.name: kind for kind in KINDS}
+ONE_AT_A_TIME = frozenset({"broker", "redis", "model"})
+"""Resources whose next fault waits where the one before takes longer than planned."""
 DEFAULT = tuple(kind.name for kind in KINDS if kind.name != "freeze")
 
-_QUIET_S = 5.0
+_QUIET_S = 4.0
 _ALONE = 0.6
-"""The part of the time in which faults come one by one."""
+"""The most of the time that faults one by one may take."""
 _SETTLE_S = 3.0
 
 
@@ -48,6 +53,8 @@ class Planned:
     kind: str
     lasts_s: float
     dice: float
+    alone: bool = False
+    """Whether it waits until the one before is over."""
 
 
 def counts_for(duration_s: float, kinds: Sequence[str]) -> dict[str, int]:
@@ -63,23 +70,27 @@ def plan(seed: int, duration_s: float, counts: dict[str, int]) -> list[Planned]:
         raise ValueError(f"no such fault: {', '.join(unknown)}; there are {', '.join(BY_NAME)}")
     dice = Random(seed)
     wanted = {kind.name: counts[kind.name] for kind in KINDS if counts.get(kind.name, 0) > 0}
-    alone_s = duration_s * _ALONE if len(wanted) > 1 else 0.0
+    alone_s = min(duration_s * _ALONE, _SETTLE_S + _full_s(wanted)) if len(wanted) > 1 else 0.0
     alone = _one_by_one(dice, list(wanted), _SETTLE_S, alone_s) if alone_s else []
     left = {kind: count - (1 if alone else 0) for kind, count in wanted.items()}
     mixed = _mixed(dice, left, max(alone_s, _SETTLE_S), duration_s)
     return sorted([*alone, *mixed], key=lambda planned: (planned.at_s, planned.kind))
 
 
+def _full_s(kinds: Iterable[str]) -> float:
+    """How long each kind once takes, with quiet between."""
+    return sum(BY_NAME[kind].lasts_s + BY_NAME[kind].settles_s + _QUIET_S for kind in kinds)
+
+
 def _one_by_one(dice: Random, kinds: list[str], start_s: float, end_s: float) -> list[Planned]:
     """Each kind once, in a drawn order, with quiet between; squeezed where the time is short."""
     dice.shuffle(kinds)
-    full_s = sum(BY_NAME[kind].lasts_s + _QUIET_S for kind in kinds)
-    squeeze = min(1.0, (end_s - start_s) / full_s)
+    squeeze = min(1.0, (end_s - start_s) / _full_s(kinds))
     planned, at_s = [], start_s
     for kind in kinds:
         lasts_s = BY_NAME[kind].lasts_s * squeeze
-        planned.append(Planned(round(at_s, 2), kind, round(lasts_s, 2), dice.random()))
-        at_s += lasts_s + _QUIET_S * squeeze
+        planned.append(Planned(round(at_s, 2), kind, round(lasts_s, 2), dice.random(), alone=True))
+        at_s += _full_s([kind]) * squeeze
     return planned
 
 

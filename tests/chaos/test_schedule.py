@@ -36,8 +36,14 @@ def test_everything_happens_within_the_duration(seed: int) -> None:
 def test_each_kind_comes_alone_before_any_two_overlap() -> None:
     planned = default_plan(7, 600.0)
     first = planned[: len(DEFAULT)]
+    assert all(fault.alone for fault in first)
     assert {fault.kind for fault in first} == set(DEFAULT)
     assert all(a.at_s + a.lasts_s < b.at_s for a, b in pairwise(first))
+
+
+def test_a_longer_run_mixes_for_longer() -> None:
+    alone = [fault for fault in default_plan(7, 3600.0) if fault.alone]
+    assert alone[-1].at_s < 300.0
 
 
 def test_faults_of_different_resources_overlap_later() -> None:

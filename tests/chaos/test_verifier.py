@@ -203,6 +203,14 @@ def test_an_outage_of_redis_between_two_calls_is_told_apart(outage: tuple[float,
     assert (verdict.calls_repeated_without_redis, verdict.broken()) == (1, {})
 
 
+def test_two_answers_bought_across_an_outage_of_redis_are_a_conflict_told_apart() -> None:
+    responses = [answered("a", 0, text="one"), answered("a", 1, text="two")]
+    made = [call(0, 1), call(5, 6)]
+    excused = judge(Evidence([asked("a")], responses, [], made, redis_outages=[(2.0, 4.0)]))
+    assert (excused.conflicting_without_redis, excused.broken()) == (1, {})
+    assert judge(Evidence([asked("a")], responses, [], made)).conflicting == ["a"]
+
+
 @pytest.mark.parametrize("outage", [(5.5, 7.0), (-9.0, -4.0)])
 def test_an_outage_at_another_time_excuses_nothing(outage: tuple[float, float]) -> None:
     assert calls(call(0, 1), call(5, 6), redis_outages=[outage]).calls_repeated_otherwise == ["acme:a"]

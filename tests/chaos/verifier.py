@@ -72,6 +72,7 @@ class Verdict:
     calls_by_outcome: dict[str, int] = field(default_factory=dict)
     calls_repeated_in_flight: int = 0
     calls_repeated_without_redis: int = 0
+    conflicting_without_redis: int = 0
     longest_kill_after_answer_s: float = 0.0
     longest_stall_s: float = 0.0
     longest_stall_at_s: float = 0.0
@@ -185,26 +186,33 @@ def _judge_calls(evidence: Evidence, verdict: Verdict) -> None:
         by_key[call.key].append(call)
     verdict.calls = len(evidence.calls)
     verdict.calls_by_outcome = dict(sorted(Counter(call.outcome for call in evidence.calls).items()))
+    excused = set()
     for key, calls in by_key.items():
         bought: Call | None = None
         for call in calls:
-            if bought is not None:
-                _judge_repeat(evidence, verdict, key, bought, call)
+            if bought is not None and _judge_repeat(evidence, verdict, bought, call) == "without_redis":
+                excused.add(key.partition(":")[2])  # keys are TENANT:REQUEST
             if call.outcome == "answered" or (call.outcome == "cut" and _killed_during(evidence, call)):
                 bought = call
+    # Without Redis nobody knew of the first answer: two of them were bought, and both may be told.
+    verdict.conflicting_without_redis = len(excused.intersection(verdict.conflicting))
+    verdict.conflicting = [name for name in verdict.conflicting if name not in excused]
 
 
-def _judge_repeat(evidence: Evidence, verdict: Verdict, key: str, bought: Call, again: Call) -> None:
+def _judge_repeat(evidence: Evidence, verdict: Verdict, bought: Call, again: Call) -> str:
+    """Count a repeat; what excuses it."""
     if _killed_during(evidence, bought):
         verdict.calls_repeated_in_flight += 1
         late_s = evidence.kills[bought.worker] - bought.end
         verdict.longest_kill_after_answer_s = round(max(verdict.longest_kill_after_answer_s, late_s), 3)
-    elif any(
+        return "in_flight"
+    if any(
         down <= again.start and bought.start <= up + REDIS_SETTLES_S for down, up in evidence.redis_outages
     ):
         verdict.calls_repeated_without_redis += 1
-    else:
-        verdict.calls_repeated_otherwise.append(key)
+        return "without_redis"
+    verdict.calls_repeated_otherwise.append(again.key)
+    return "nothing"
 
 
 def _killed_during(evidence: Evidence, call: Call) -> bool:
