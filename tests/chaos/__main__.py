@@ -52,13 +52,8 @@ def arguments() -> argparse.ArgumentParser:
     add("--broker-restarts", type=int, metavar="N", help="SIGKILLs of the broker (one every 90 s)")
     add("--rebalances", type=int, metavar="N", help="workers that come and go (one every 60 s)")
     add("--broker", choices=("apache", "embedded"), default="apache", help="which broker (apache)")
-    add(
-        "--latency",
-        type=float,
-        default=0.1,
-        metavar="S",
-        help="of a call of the model, +-50 %%; 1 %% take 20 times as long (0.1)",
-    )
+    add("--latency", type=float, default=0.1, metavar="S", help="of a call of the model, +-50 %% (0.1)")
+    add("--stragglers", type=float, default=0.01, help="share of calls that take 20 times as long (0.01)")
     add("--baseline", action="store_true", help="a plain Faust app in place of Sluicegate, under kills only")
     add("--out", type=Path, default=ROOT / "build" / "chaos.json", help="the report (build/chaos.json)")
     return parser
@@ -108,6 +103,7 @@ def main() -> int:
         folder=folder,
         broker=options.broker,
         latency_s=options.latency,
+        stragglers=options.stragglers,
         baseline=options.baseline,
     )
     try:

@@ -43,6 +43,7 @@ class Options:
     folder: Path
     broker: str = "apache"
     latency_s: float = 0.1
+    stragglers: float = 0.01
     baseline: bool = False
     patience_s: float = 60.0
     """How long nothing may end before the rest counts as lost."""
@@ -66,7 +67,8 @@ class Run:
 
     def __init__(self, options: Options) -> None:
         self.options = options
-        self.servers = Servers(options.folder, options.broker, options.seed, options.latency_s)
+        pace = (options.seed, options.latency_s, options.stragglers)
+        self.servers = Servers(options.folder, options.broker, *pace)
         folder = options.folder / "workers"
         if options.baseline:
             plain = baseline.environment(self.servers)

@@ -32,10 +32,10 @@ class StubServer(ServerProcess):
 
     name = "model"
 
-    def __init__(self, directory: Path, seed: int, latency_s: float) -> None:
+    def __init__(self, directory: Path, seed: int, latency_s: float, stragglers: float) -> None:
         super().__init__(directory)
         self.calls = directory / "calls.jsonl"
-        pace = ("--latency", str(latency_s), "--jitter", "0.5", "--stragglers", "0.01")
+        pace = ("--latency", str(latency_s), "--jitter", "0.5", "--stragglers", str(stragglers))
         self._options = (*pace, "--seed", str(seed), "--distinct")
 
     def command(self) -> Sequence[str]:
@@ -75,7 +75,7 @@ def _signal(server: ServerProcess, number: signal.Signals) -> None:
 class Servers:
     """Broker, Redis and model of one run, in a folder of its own; `start` and `stop` block."""
 
-    def __init__(self, folder: Path, broker: str, seed: int, latency_s: float) -> None:
+    def __init__(self, folder: Path, broker: str, seed: int, latency_s: float, stragglers: float) -> None:
         self.folder = folder
         self.prefix = f"c{uuid.uuid4().hex[:6]}."
         self.apache = broker == "apache"
@@ -83,7 +83,7 @@ class Servers:
             ApacheKafka(folder / "broker", LIBS) if self.apache else EmbeddedBroker(folder / "broker")
         )
         self.redis = EmbeddedRedis(folder / "redis")
-        self.model = StubServer(folder / "model", seed, latency_s)
+        self.model = StubServer(folder / "model", seed, latency_s, stragglers)
         self.redis_outages: list[tuple[float, float]] = []
         """From its start until Redis answers again."""
 
