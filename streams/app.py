@@ -5,15 +5,22 @@ the chunk (`docs/delivery.md` has the measurement). One app per stage, because e
 its own: workers with different stages must not disturb each other's assignment.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import faust
+import structlog
+from aiokafka import TopicPartition
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+from aiokafka.structs import OffsetAndMetadata
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
+from streams.progress import Progress
 from streams.records import RawRecord
 from streams.settings import Settings
+
+log = structlog.get_logger(__name__)
 
 
 class Chunk:
@@ -31,32 +38,70 @@ class Chunk:
         self.value: Sequence[RawRecord] = records
 
 
-class _ChunkConsumer(driver.Consumer):  # type: ignore[misc]  # faust is untyped
-    """Hands over chunks, and commits what our ledger says instead of what Faust makes of acks.
+class _Thread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # faust is untyped
+    """Commits a text beside each offset, which Faust leaves empty."""
+
+    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        beside = self.consumer.beside
+        held = self.assignment()
+        wanted = {
+            TopicPartition(tp.topic, tp.partition): OffsetAndMetadata(offset, beside.get((tp, offset), ""))
+            for tp, offset in offsets.items()
+            if tp in held
+        }
+        try:
+            await self._ensure_consumer().commit(wanted)
+        except (CommitFailedError, IllegalStateError) as error:
+            # The partitions are somebody else's by now, who reads on from what was committed before.
+            log.info("commit.too_late", error=repr(error))
+            return False
+        except KafkaError as error:
+            log.warning("commit.failed", error=repr(error))
+            return False
+        return True
+
+
+class _ChunkConsumer(driver.Consumer):  # type: ignore[misc]
+    """Hands over chunks, and commits what our ledgers say instead of what Faust makes of acks.
 
     Faust's own reckoning can commit past a record that is still at work (`docs/delivery.md`).
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._finished: dict[TP, int] = {}
+        self.beside: dict[tuple[TP, int], str] = {}
+        self._told: dict[TP, tuple[int, str]] = {}
+        self.joined = False
 
-    def finished(self, tp: TP, offset: int) -> None:
-        """Everything up to this offset is done; it is committed with the next commit."""
-        self._finished[tp] = offset + 1
+    def _new_consumer_thread(self) -> _Thread:
+        return _Thread(self, loop=self.loop, beacon=self.beacon)
 
-    def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
-        return (tp for tp in self._finished if topics is None or tp in topics or tp.topic in topics)
-
-    def _new_offset(self, tp: TP) -> int | None:
-        return self._finished.get(tp)
+    async def force_commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:  # noqa: ARG002, FBT001, FBT002  # Faust's signature
+        """Commit what changed since the last commit."""
+        generation = self.app.consumer_generation_id
+        found = {tp: self.app.progress(tp.topic, tp.partition, generation) for tp in self.assignment()}
+        wanted = {tp: (one.next, one.text()) for tp, one in found.items() if one is not None}
+        changed = {tp: told for tp, told in wanted.items() if self._told.get(tp) != told}
+        if not changed:
+            return False
+        self.beside = {(tp, offset): text for tp, (offset, text) in changed.items()}
+        done: bool = await self._commit_offsets({tp: offset for tp, (offset, _) in changed.items()})
+        if done:
+            self._told.update(changed)
+        return done
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Commit what is done before others get the partitions: what is committed is not read twice."""
+        self.joined = False
         await self.commit()
         await super().on_partitions_revoked(revoked)
         for tp in revoked:
-            self._finished.pop(tp, None)
+            self._told.pop(tp, None)
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """Note that the group has us, even where it has no partition for us."""
+        await super().on_partitions_assigned(assigned, generation_id)
+        self.joined = True
 
     async def _wait_next_records(self, timeout: float) -> tuple[Any, Any]:  # noqa: ASYNC109  # Faust's signature
         records, active = await super()._wait_next_records(timeout)
@@ -76,6 +121,8 @@ class StageApp(faust.App):  # type: ignore[misc]
     """The Faust app of one stage."""
 
     chunk_size: int = 64
+    progress: Callable[[str, int, int], Progress | None]
+    """What may be committed of a partition under an assignment."""
 
     def _new_transport(self) -> Any:
         return _ChunkTransport(super()._new_transport().url, self)

@@ -1,12 +1,12 @@
 """One delivery rule around every agent: decode, handle, publish, wait for the broker, ack in order.
 
-It knows nothing of what the agents do, and nothing of Faust: `streams/wiring.py` hands it chunks of records and
-a way to ack each offset. A record's ack waits for all before it in its partition: to commit an offset is to say
-that everything before it is done (`docs/delivery.md`).
+It knows nothing of what the agents do, and nothing of Faust: `streams/wiring.py` hands it chunks of records, and
+commits what `progress` says. A record waits for all before it in its partition: to commit an offset is to say that
+everything before it is done (`docs/delivery.md`).
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -24,6 +24,7 @@ from schemas.headers import read_headers
 from schemas.identity import about, lane_of
 from streams.ledger import Entry, Ledger, StopLimit
 from streams.metrics import Metrics
+from streams.progress import Progress
 from streams.records import Origin, RawRecord
 
 log = structlog.get_logger(__name__)
@@ -31,6 +32,10 @@ log = structlog.get_logger(__name__)
 E = TypeVar("E", bound=Event)
 Partition = tuple[str, int]
 Place = tuple[str, int, int]
+
+
+async def _none(_topic: str, _partition: int) -> Collection[int]:
+    return ()
 
 
 class Publisher(Protocol):
@@ -73,6 +78,8 @@ class Delivery(Generic[E]):
     metrics: Metrics
     window: int
     limit: StopLimit = field(default_factory=lambda: StopLimit(0, 0.0))
+    finished: Callable[[str, int], Awaitable[Collection[int]]] = _none
+    """Records of a partition that its earlier owner finished beyond the committed offset."""
     stopped: str | None = None
     """Why the stage takes no more records, when there is a reason."""
     _topic: str = field(init=False)
@@ -95,15 +102,18 @@ class Delivery(Generic[E]):
         """Records that are being worked on."""
         return len(self._tasks)
 
-    async def accept(
-        self, records: Sequence[RawRecord], generation: object, ack: Callable[[int], None]
-    ) -> None:
+    def progress(self, topic: str, partition: int, generation: object) -> Progress | None:
+        """What may be committed of a partition under that assignment; None when nothing of it was read."""
+        known = self._ledgers.get((topic, partition))
+        return known[1].progress() if known and known[0] == generation else None
+
+    async def accept(self, records: Sequence[RawRecord], generation: object) -> None:
         """Start work on records of one partition, in order; returns when all have found room in the window.
 
-        `generation` names the assignment they were read under. A newer one drops what is left of the older: its acks
-        no longer count, its records are read again from the committed offset.
+        `generation` names the assignment they were read under. A newer one drops what is left of the older: its
+        records are read again from the committed offset.
         """
-        ledger = self._ledger(generation, (records[0].topic, records[0].partition), ack)
+        ledger = await self._ledger(generation, records[0])
         for record in records:
             await self._free.acquire()
             if self.stopped:
@@ -116,6 +126,10 @@ class Delivery(Generic[E]):
     def _begin(self, record: RawRecord, ledger: Ledger) -> None:
         place = (record.topic, record.partition, record.offset)
         entry = ledger.open(record.offset)
+        if entry is None:
+            self.metrics.records_total.labels(topic=self._topic, result="finished_before").inc()
+            self._free.release()
+            return
         # Read again after a rebalance while its first reading is still at work: that one finishes for both.
         running = self._tasks.get(place)
         work = self._follow(running, ledger, entry) if running else self._finish(record, ledger, entry)
@@ -130,10 +144,12 @@ class Delivery(Generic[E]):
         if not running.cancelled() and running.exception() is None:
             ledger.finish(entry)
 
-    def _ledger(self, generation: object, partition: Partition, ack: Callable[[int], None]) -> Ledger:
+    async def _ledger(self, generation: object, first: RawRecord) -> Ledger:
+        partition = first.topic, first.partition
         known = self._ledgers.get(partition)
         if known is None or known[0] != generation:
-            known = self._ledgers[partition] = generation, Ledger(ack)
+            finished = await self.finished(*partition)
+            known = self._ledgers[partition] = generation, Ledger(first.offset, finished)
         return known[1]
 
     def _done(self, place: Place, task: "asyncio.Task[None]") -> None:

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from streams.metrics import Metrics
+from streams.offsets import GroupOffsets
 from streams.topics import logical
 
 log = structlog.get_logger(__name__)
@@ -50,6 +50,7 @@ class LagMonitor:
         self,
         bootstrap: str,
         group: str,
+        offsets: GroupOffsets,
         prefix: str,
         assignment: Callable[[], set[tuple[str, int]]],
         metrics: Metrics,
@@ -57,14 +58,13 @@ class LagMonitor:
     ) -> None:
         self._group, self._prefix, self._assignment, self._metrics = group, prefix, assignment, metrics
         self._consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False)
-        self._admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+        self._offsets = offsets
         self.watchdog = Watchdog(stall_after_s)
 
     async def run(self, every_s: float = 2.0) -> None:
         """Watch until cancelled; a broker that is away is asked again."""
         try:
             await self._consumer.start()
-            await self._admin.start()
             while True:
                 await asyncio.sleep(every_s)
                 try:
@@ -73,7 +73,6 @@ class LagMonitor:
                     log.warning("lag.unknown", group=self._group, error=repr(error))
         finally:
             await self._consumer.stop()
-            await self._admin.close()
 
     async def _look(self) -> None:
         ours = [TopicPartition(topic, partition) for topic, partition in sorted(self._assignment())]
@@ -81,9 +80,9 @@ class LagMonitor:
         if not ours:
             return
         ends = await self._consumer.end_offsets(ours)
-        committed = await self._admin.list_consumer_group_offsets(self._group, partitions=ours)
+        committed = await self._offsets.of(ours)
         begins = await self._consumer.beginning_offsets(ours)
-        self._note(ends, begins, {tp: found.offset for tp, found in committed.items()})
+        self._note(ends, begins, {tp: found.next for tp, found in committed.items()})
 
     def _note(
         self,

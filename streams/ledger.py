@@ -1,8 +1,10 @@
 """What may be committed, and when to stop: the two pure parts of the delivery rule."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Collection
 from dataclasses import dataclass, field
+
+from streams.progress import Progress
 
 LAST = 200
 """How many records a share is taken of."""
@@ -17,32 +19,38 @@ class Entry:
 
 
 class Ledger:
-    """Acks of one partition under one assignment, in offset order: the finished prefix, never past a gap.
+    """The records of one partition under one assignment, in offset order: what may be committed of them.
 
-    `ack` is given the offset of the last record of the finished prefix, each time that it grows.
+    `finished` are those that an earlier owner of the partition finished beyond its committed offset.
     """
 
-    def __init__(self, ack: Callable[[int], None]) -> None:
-        self._ack = ack
+    def __init__(self, first: int, finished: Collection[int] = ()) -> None:
+        self._next = first
+        self._finished = finished
         self._entries: deque[Entry] = deque()
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    def open(self, offset: int) -> Entry:
-        """Enter a record; records are entered in offset order."""
+    def open(self, offset: int) -> Entry | None:
+        """Enter a record, in offset order; None when it needs no work."""
         entry = Entry(offset)
         self._entries.append(entry)
-        return entry
+        if offset not in self._finished:
+            return entry
+        self.finish(entry)
+        return None
 
     def finish(self, entry: Entry) -> None:
-        """Mark a record as finished, and ack what thereby became the finished prefix."""
+        """Mark a record as finished."""
         entry.done = True
-        last: Entry | None = None
         while self._entries and self._entries[0].done:
-            last = self._entries.popleft()
-        if last is not None:
-            self._ack(last.offset)
+            self._next = self._entries.popleft().offset + 1
+
+    def progress(self) -> Progress:
+        """The end of the finished prefix, never past a gap, and what is finished beyond it."""
+        first = self._entries[0].offset if self._entries else self._next
+        return Progress(first, [entry.offset for entry in self._entries if entry.done])
 
 
 @dataclass(slots=True)

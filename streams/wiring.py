@@ -1,10 +1,7 @@
 """The table of agents (topic in, agent, topics out) and how each becomes a Faust agent."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
-
-from faust.types import TP
 
 from schemas import channels
 from streams.app import StageApp
@@ -41,7 +38,7 @@ BY_STAGE: dict[str, Wire] = {wire.stage: wire for wire in WIRING}
 
 
 def bind(app: StageApp, delivery: Delivery[Any], settings: Settings) -> None:
-    """Make the stage's agent a Faust agent: chunks in, our delivery rule, acks in offset order."""
+    """Make the stage's agent a Faust agent: chunks in, our delivery rule, commits by its ledgers."""
     wire = BY_STAGE[delivery.stage.name]
     topic = app.topic(
         physical(wire.reads, settings.topic_prefix), key_type=bytes, value_type=bytes, value_serializer="raw"
@@ -49,18 +46,7 @@ def bind(app: StageApp, delivery: Delivery[Any], settings: Settings) -> None:
 
     async def agent(stream: Any) -> None:
         async for event in stream.noack().events():
-            message = event.message
-            ack = _ack(app, message.tp, message.generation_id)
-            await delivery.accept(message.value, message.generation_id, ack)
+            await delivery.accept(event.message.value, event.message.generation_id)
 
+    app.progress = delivery.progress
     app.agent(topic, name=delivery.stage.name)(agent)
-
-
-def _ack(app: StageApp, tp: TP, generation: int) -> Callable[[int], None]:
-    def ack(offset: int) -> None:
-        # After a rebalance the partition is read again from the committed offset, perhaps by another worker:
-        # an ack of the old generation would commit over what the new owner is still working on.
-        if generation == app.consumer_generation_id:
-            app.consumer.finished(tp, offset)
-
-    return ack

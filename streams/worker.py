@@ -13,6 +13,7 @@ from streams.app import StageApp, new_app
 from streams.delivery import Delivery
 from streams.lag import LagMonitor
 from streams.ledger import StopLimit
+from streams.offsets import GroupOffsets
 from streams.services import Services
 from streams.settings import Settings
 from streams.stages import new_stage
@@ -33,6 +34,7 @@ class _Running:
 
     app: StageApp
     delivery: Delivery[Any]
+    offsets: GroupOffsets
     lag: LagMonitor
     watching: "asyncio.Task[None]"
 
@@ -73,22 +75,26 @@ class Worker:
     async def _start_stage(self, name: str) -> _Running:
         settings, services = self.settings, self.services
         app = new_app(name, settings)
+        group = f"{settings.group_prefix}.{name}"
+        offsets = GroupOffsets(settings.broker, group)
+        await offsets.start()
         stage = new_stage(name, services)
         window = settings.in_flight * (_WAITING if stage.waits else 1)
         limit = StopLimit(settings.invalid_run, settings.invalid_share)
-        delivery = Delivery(stage, services.publisher, services.metrics, window, limit)
+        delivery = Delivery(stage, services.publisher, services.metrics, window, limit, offsets.finished)
         bind(app, delivery, settings)
         app.finalize()
         await app.start()
         lag = LagMonitor(
             settings.broker,
-            f"{settings.group_prefix}.{name}",
+            group,
+            offsets,
             settings.topic_prefix,
             lambda: {(tp.topic, tp.partition) for tp in app.consumer.assignment()},
             services.metrics,
             settings.stall_after_s,
         )
-        return _Running(app, delivery, lag, asyncio.create_task(lag.run()))
+        return _Running(app, delivery, offsets, lag, asyncio.create_task(lag.run()))
 
     async def run(self) -> None:
         """Start, work until SIGINT or SIGTERM, stop. A second signal stops at once."""
@@ -122,6 +128,7 @@ class Worker:
         if late and not waits:
             log.warning("worker.cut_off", stage=running.delivery.stage.name, records=late)
         await running.app.stop()
+        await running.offsets.aclose()
 
     async def health(self) -> dict[str, str | None]:
         """Fails when a stage's offsets stand still under lag, or its watchdog died."""
@@ -142,6 +149,6 @@ class Worker:
         """
         found: dict[str, str | None] = dict.fromkeys(self.stages, "has not joined its group yet")
         for running in self._running:
-            if running.app.consumer_generation_id > 0 and not running.app.rebalancing:
+            if running.app.consumer.joined:
                 found[running.delivery.stage.name] = running.delivery.stopped
         return found

@@ -1,4 +1,4 @@
-"""The delivery rule: acks in offset order, after everything is confirmed; nothing escapes, nothing is dropped."""
+"""The delivery rule: offsets are done in order, after everything is confirmed; nothing escapes or is dropped."""
 
 import asyncio
 import json
@@ -58,23 +58,30 @@ def delivery(
     return Delivery(stage, publisher, Metrics(CollectorRegistry()), window, limit or StopLimit(0, 0.0))
 
 
+def committed(rule: Delivery, partition: int = 0, generation: int = 1) -> tuple[int, list[int]]:
+    """The next offset to be read by whoever comes after us, and what they need not read beyond it."""
+    progress = rule.progress("genai.requests", partition, generation)
+    assert progress
+    return progress.next, list(progress.beyond)
+
+
 async def echo(request: GenerationRequest, _: Origin) -> Sequence[Event]:
     return [request]
 
 
-async def test_nothing_is_acked_before_the_broker_has_confirmed() -> None:
-    publisher, acked = FakePublisher(gate=asyncio.Event()), []
+async def test_nothing_may_be_committed_before_the_broker_has_confirmed() -> None:
+    publisher = FakePublisher(gate=asyncio.Event())
     rule = delivery(echo, publisher)
-    await rule.accept([Record(0)], 1, acked.append)
+    await rule.accept([Record(0)], 1)
     await asyncio.sleep(0.01)
-    assert acked == []
+    assert committed(rule) == (0, [])
     publisher.gate.set()
     await rule.drain(1)
-    assert acked == [0]
+    assert committed(rule) == (1, [])
 
 
-async def test_a_slow_record_holds_its_partition_back_but_no_other_work() -> None:
-    slow, publisher, acked = asyncio.Event(), FakePublisher(), []
+async def test_a_slow_record_holds_its_offset_back_but_no_other_work() -> None:
+    slow, publisher = asyncio.Event(), FakePublisher()
 
     async def handle(request: GenerationRequest, origin: Origin) -> Sequence[Event]:
         if origin.offset == 0:
@@ -83,14 +90,15 @@ async def test_a_slow_record_holds_its_partition_back_but_no_other_work() -> Non
 
     rule = delivery(handle, publisher)
     for offset in range(3):
-        await rule.accept([Record(offset)], 1, acked.append)
-    await rule.accept([Record(0, partition=1, value=b"x")], 1, lambda _: acked.append("other partition"))
+        await rule.accept([Record(offset)], 1)
+    await rule.accept([Record(0, partition=1, value=b"x")], 1)
     await asyncio.sleep(0.01)
     assert [origin.offset for _, origin in publisher.published] == [1, 2]
-    assert acked == ["other partition"]
+    assert committed(rule, partition=1) == (1, [])
+    assert committed(rule) == (0, [1, 2])
     slow.set()
     await rule.drain(1)
-    assert acked == ["other partition", 2]
+    assert committed(rule) == (3, [])
 
 
 @pytest.mark.parametrize(
@@ -103,16 +111,16 @@ async def test_a_slow_record_holds_its_partition_back_but_no_other_work() -> Non
         (b"x" * 2_000, "too_large", "$"),
     ],
 )
-async def test_an_unreadable_record_is_set_aside_untouched_and_acked(value, reason, field) -> None:
-    publisher, acked = FakePublisher(), []
+async def test_an_unreadable_record_is_set_aside_untouched_and_done(value, reason, field) -> None:
+    publisher = FakePublisher()
     rule = delivery(echo, publisher)
     record = Record(7, value)
-    await rule.accept([record], 1, acked.append)
+    await rule.accept([record], 1)
     await rule.drain(1)
     (kept, letter) = publisher.letters[0]
     assert kept is record
     assert (letter.reason, letter.field, letter.offset) == (reason, field, 7)
-    assert acked == [7]
+    assert committed(rule) == (8, [])
     assert publisher.published == []
 
 
@@ -120,14 +128,14 @@ async def test_a_handler_that_raises_gives_a_terminal_event_and_a_dead_letter_wi
     async def handle(request: GenerationRequest, origin: Origin) -> Sequence[Event]:
         raise RuntimeError("the prompt was: hunter2")
 
-    publisher, acked = FakePublisher(), []
+    publisher = FakePublisher()
     rule = delivery(handle, publisher)
-    await rule.accept([Record(0)], 1, acked.append)
+    await rule.accept([Record(0)], 1)
     await rule.drain(1)
     assert publisher.letters[0][1].reason == "handler_error"
     assert "hunter2" not in publisher.letters[0][1].message
     assert publisher.published[0][0].messages[0].text() == "failed"
-    assert acked == [0]
+    assert committed(rule) == (1, [])
 
 
 async def test_what_cannot_be_answered_is_a_dead_letter_with_its_field() -> None:
@@ -136,7 +144,7 @@ async def test_what_cannot_be_answered_is_a_dead_letter_with_its_field() -> None
 
     publisher = FakePublisher()
     rule = delivery(handle, publisher)
-    await rule.accept([Record(0)], 1, lambda _: None)
+    await rule.accept([Record(0)], 1)
     await rule.drain(1)
     letter = publisher.letters[0][1]
     assert (letter.reason, letter.field, letter.expected) == ("duplicate_id", "$.id", "a new id")
@@ -154,7 +162,7 @@ async def test_the_window_bounds_what_is_in_flight() -> None:
         return []
 
     rule = delivery(handle, FakePublisher(), window=4)
-    feeding = asyncio.create_task(rule.accept([Record(i) for i in range(20)], 1, lambda _: None))
+    feeding = asyncio.create_task(rule.accept([Record(i) for i in range(20)], 1))
     await asyncio.sleep(0.01)
     assert not feeding.done()
     go.set()
@@ -165,7 +173,7 @@ async def test_the_window_bounds_what_is_in_flight() -> None:
 
 async def test_a_new_generation_starts_a_ledger_of_its_own() -> None:
     """Work of a lost assignment that ends late must not hold back, or release, the acks of the new one."""
-    old, acked = asyncio.Event(), []
+    old = asyncio.Event()
 
     async def handle(request: GenerationRequest, origin: Origin) -> Sequence[Event]:
         if origin.offset == 0 and not old.is_set():
@@ -173,25 +181,26 @@ async def test_a_new_generation_starts_a_ledger_of_its_own() -> None:
         return []
 
     rule = delivery(handle, FakePublisher())
-    await rule.accept([Record(0)], 1, lambda _: acked.append("old"))
+    await rule.accept([Record(0)], 1)
     await asyncio.sleep(0.01)
-    await rule.accept([Record(5)], 2, lambda _: acked.append("new"))
+    await rule.accept([Record(5)], 2)
     await asyncio.sleep(0.01)
-    assert acked == ["new"]
+    assert committed(rule, generation=2) == (6, [])
+    assert rule.progress("genai.requests", 0, 1) is None
     old.set()
     await rule.drain(1)
+    assert committed(rule, generation=2) == (6, [])
 
 
-async def test_draining_cuts_off_at_the_limit_and_leaves_the_rest_unacked() -> None:
+async def test_draining_cuts_off_at_the_limit_and_leaves_the_rest_undone() -> None:
     async def handle(request: GenerationRequest, origin: Origin) -> Sequence[Event]:
         await asyncio.sleep(60)
         return []
 
-    acked: list[int] = []
     rule = delivery(handle, FakePublisher())
-    await rule.accept([Record(0)], 1, acked.append)
+    await rule.accept([Record(0)], 1)
     assert await rule.drain(0.01) == 1
-    assert acked == []
+    assert committed(rule) == (0, [])
 
 
 async def test_an_event_of_ours_that_cannot_be_written_ends_the_request_instead_of_blocking_its_partition() -> (
@@ -203,13 +212,13 @@ async def test_an_event_of_ours_that_cannot_be_written_ends_the_request_instead_
                 raise ValueError("not writable")
             await super().publish(events, origin)
 
-    publisher, acked = Strict(), []
+    publisher = Strict()
     rule = delivery(echo, publisher)
-    await rule.accept([Record(0)], 1, acked.append)
+    await rule.accept([Record(0)], 1)
     await rule.drain(1)
     assert publisher.letters[0][1].reason == "handler_error"
     assert [event.messages[0].text() for event, _ in publisher.published] == ["failed"]
-    assert acked == [0]
+    assert committed(rule) == (1, [])
 
 
 async def test_a_dead_letter_of_a_readable_record_names_tenant_and_request() -> None:
@@ -219,13 +228,13 @@ async def test_a_dead_letter_of_a_readable_record_names_tenant_and_request() -> 
     publisher = FakePublisher()
     rule = delivery(handle, publisher)
     value = b'{"id":"r9","tenant":"acme","messages":[{"role":"user","content":"hi"}]}'
-    await rule.accept([Record(0, value)], 1, lambda _: None)
+    await rule.accept([Record(0, value)], 1)
     await rule.drain(1)
     assert (publisher.letters[0][1].tenant, publisher.letters[0][1].request_id) == ("acme", "r9")
 
 
-async def test_what_is_done_of_a_chunk_is_acked_before_all_of_it_is() -> None:
-    slow, acked = asyncio.Event(), []
+async def test_what_is_done_of_a_chunk_may_be_committed_before_all_of_it_is() -> None:
+    slow = asyncio.Event()
 
     async def handle(request: GenerationRequest, origin: Origin) -> Sequence[Event]:
         if origin.offset == 2:
@@ -233,17 +242,17 @@ async def test_what_is_done_of_a_chunk_is_acked_before_all_of_it_is() -> None:
         return []
 
     rule = delivery(handle, FakePublisher())
-    await rule.accept([Record(offset) for offset in range(4)], 1, acked.append)
+    await rule.accept([Record(offset) for offset in range(4)], 1)
     await asyncio.sleep(0.01)
-    assert acked[-1] == 1
+    assert committed(rule) == (2, [3])
     slow.set()
     await rule.drain(1)
-    assert acked[-1] == 3
+    assert committed(rule) == (4, [])
 
 
 async def test_a_record_read_again_while_it_is_at_work_is_finished_once_for_both() -> None:
     """A rebalance gives the partition back to the worker that has it in flight: no second call, and an ack."""
-    go, handled, acked = asyncio.Event(), [], []
+    go, handled = asyncio.Event(), []
 
     async def handle(request: GenerationRequest, origin: Origin) -> Sequence[Event]:
         handled.append(origin.offset)
@@ -251,19 +260,19 @@ async def test_a_record_read_again_while_it_is_at_work_is_finished_once_for_both
         return []
 
     rule = delivery(handle, FakePublisher())
-    await rule.accept([Record(5)], 1, lambda _: acked.append("old"))
+    await rule.accept([Record(5)], 1)
     await asyncio.sleep(0.01)
-    await rule.accept([Record(5), Record(6)], 2, acked.append)
+    await rule.accept([Record(5), Record(6)], 2)
     await asyncio.sleep(0.01)
     go.set()
     await rule.drain(1)
     await asyncio.sleep(0.01)
     assert handled == [5, 6]
-    assert acked in (["old", 6], ["old", 5, 6])
+    assert committed(rule, generation=2) == (7, [])
 
 
 async def test_a_stop_in_the_middle_of_a_chunk_leaves_the_rest_of_it_to_others() -> None:
-    go, handled, acked = asyncio.Event(), [], []
+    go, handled = asyncio.Event(), []
 
     async def handle(request: GenerationRequest, origin: Origin) -> Sequence[Event]:
         handled.append(origin.offset)
@@ -271,14 +280,14 @@ async def test_a_stop_in_the_middle_of_a_chunk_leaves_the_rest_of_it_to_others()
         return []
 
     rule = delivery(handle, FakePublisher(), window=2)
-    feeding = asyncio.create_task(rule.accept([Record(offset) for offset in range(5)], 1, acked.append))
+    feeding = asyncio.create_task(rule.accept([Record(offset) for offset in range(5)], 1))
     await asyncio.sleep(0.01)
     draining = asyncio.create_task(rule.drain(1))
     await asyncio.sleep(0.01)
     go.set()
     assert await draining == 0
     await feeding
-    assert (handled, acked[-1]) == ([0, 1], 1)
+    assert (handled, committed(rule)) == ([0, 1], (2, []))
 
 
 def asking(text: str, conversation: str, ordering: str = "key") -> bytes:
@@ -297,7 +306,7 @@ async def test_requests_of_a_conversation_keep_their_order_where_they_ask_for_it
 
     rule = delivery(handle, publisher)
     values = [asking("a1", "a"), asking("a2", "a"), asking("b1", "b"), asking("free", "a", "none")]
-    await rule.accept([Record(number, value) for number, value in enumerate(values)], 1, lambda _: None)
+    await rule.accept([Record(number, value) for number, value in enumerate(values)], 1)
     await asyncio.sleep(0.01)
     assert [event.messages[0].text() for event, _ in publisher.published] == ["b1", "free"]
     slow.set()
@@ -314,7 +323,7 @@ async def test_a_failing_request_does_not_hold_its_lane() -> None:
 
     publisher = FakePublisher()
     rule = delivery(handle, publisher)
-    await rule.accept([Record(0, asking("a1", "a")), Record(1, asking("a2", "a"))], 1, lambda _: None)
+    await rule.accept([Record(0, asking("a1", "a")), Record(1, asking("a2", "a"))], 1)
     await rule.drain(1)
     assert [event.messages[0].text() for event, _ in publisher.published] == ["failed", "a2"]
 
@@ -323,22 +332,23 @@ async def test_a_problem_told_beside_the_events_is_a_dead_letter_after_them() ->
     async def handle(request: GenerationRequest, origin: Origin) -> Sequence[Event | Unprocessable]:
         return [request, Unprocessable("model_timeout", "no answer", attempts=3)]
 
-    publisher, acked = FakePublisher(), []
+    publisher = FakePublisher()
     rule = delivery(handle, publisher)
-    await rule.accept([Record(0)], 1, acked.append)
+    await rule.accept([Record(0)], 1)
     await rule.drain(1)
     letter = publisher.letters[0][1]
-    assert (len(publisher.published), letter.reason, letter.attempts, acked) == (1, "model_timeout", 3, [0])
+    assert (len(publisher.published), letter.reason, letter.attempts) == (1, "model_timeout", 3)
+    assert committed(rule) == (1, [])
 
 
 async def test_a_stage_stops_at_too_many_bad_records_and_leaves_the_rest_unread() -> None:
-    publisher, acked = FakePublisher(), []
+    publisher = FakePublisher()
     rule = delivery(echo, publisher, window=1, limit=StopLimit(run=5, share=0.0))
     records = [Record(offset, b"not json") for offset in range(50)]
-    feeding = asyncio.create_task(rule.accept(records, 1, acked.append))
+    feeding = asyncio.create_task(rule.accept(records, 1))
     await asyncio.sleep(0.05)
     assert rule.stopped == "5 records in a row could not be processed"
-    assert (len(publisher.letters), acked[-1]) == (5, 4)
+    assert (len(publisher.letters), committed(rule)) == (5, (5, []))
     assert rule.metrics.registry.get_sample_value("sluicegate_stopped", {"stage": "retrieval"}) == 1
     assert not feeding.done()
     await rule.drain(1)
@@ -350,6 +360,25 @@ async def test_ids_used_before_are_no_reason_to_stop() -> None:
         raise Unprocessable("duplicate_id", "used before", "$.id", "a new id")
 
     rule = delivery(handle, FakePublisher(), limit=StopLimit(run=5, share=0.5))
-    await rule.accept([Record(offset) for offset in range(50)], 1, lambda _: None)
+    await rule.accept([Record(offset) for offset in range(50)], 1)
     await rule.drain(1)
     assert rule.stopped is None
+
+
+async def test_what_an_earlier_owner_finished_is_not_handled_again() -> None:
+    handled: list[int] = []
+
+    async def handle(request: GenerationRequest, origin: Origin) -> Sequence[Event]:
+        handled.append(origin.offset)
+        return []
+
+    async def finished(topic: str, partition: int) -> list[int]:
+        assert (topic, partition) == ("genai.requests", 0)
+        return [6, 8]
+
+    rule = delivery(handle, FakePublisher(), window=1)
+    rule.finished = finished
+    await rule.accept([Record(offset) for offset in range(5, 10)], 1)
+    await rule.drain(1)
+    assert handled == [5, 7, 9]
+    assert committed(rule) == (10, [])

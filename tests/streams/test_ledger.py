@@ -1,52 +1,73 @@
 """The ledger under every order of events, with rebalances and kills; and when a stage stops."""
 
+from random import Random
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from streams.ledger import LAST, Entry, Ledger, StopLimit
+from streams.progress import Progress
 
 
 @given(st.permutations(range(8)))
-def test_acks_name_the_end_of_the_finished_prefix(order: list[int]) -> None:
-    acked: list[int] = []
-    ledger = Ledger(acked.append)
+def test_progress_is_the_finished_prefix_and_what_is_done_beyond_it(order: list[int]) -> None:
+    ledger = Ledger(first=0)
     entries = [ledger.open(offset) for offset in range(8)]
     finished: set[int] = set()
     for number in order:
-        ledger.finish(entries[number])
+        entry = entries[number]
+        assert entry
+        ledger.finish(entry)
         finished.add(number)
         prefix = next((i for i in range(8) if i not in finished), 8)
-        assert (acked[-1] if acked else -1) == prefix - 1
-    assert acked == sorted(set(acked))
+        assert ledger.progress().next == prefix
+        assert set(ledger.progress().beyond) == {n for n in finished if n > prefix}
     assert len(ledger) == 0
+
+
+@given(st.integers(0, 10_000), st.sets(st.integers(1, 3_000), max_size=300))
+def test_progress_reads_back_as_it_was_written(first: int, ahead: set[int]) -> None:
+    wrote = Progress(first, [first + n for n in ahead])
+    assert Progress.read(first, wrote.text()) == Progress(first, frozenset(first + n for n in ahead) or ())
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_progress_that_does_not_fit_is_cut_at_its_end(seed: int) -> None:
+    ahead = Random(seed).sample(range(1, 200_000), 20_000)
+    wrote = Progress(5, [5 + n for n in ahead])
+    assert len(wrote.text()) < 4096
+    read = Progress.read(5, wrote.text())
+    assert read.beyond
+    assert set(read.beyond) == {offset for offset in wrote.beyond if offset <= max(read.beyond)}
+
+
+@pytest.mark.parametrize(
+    "text", ["", "x", "1:", "1:???", "1:AAAA", "2:eJwDAAAAAAE=", "written by another tool"]
+)
+def test_a_text_that_says_nothing_to_us_is_no_progress(text: str) -> None:
+    assert Progress.read(7, text) == Progress(7)
 
 
 class Group(RuleBasedStateMachine):
     """One partition, read by one worker after another: the broker's side is modelled, the ledger is ours.
 
-    A worker reads from the committed offset on, finishes records in any order, and commits at any time what its
-    ledger acked. A rebalance starts a new assignment (with or without a last commit), a kill takes a worker away.
+    A worker reads from the committed offset on, skips what was committed as done beyond it, finishes records in any
+    order, and commits at any time what its ledger says. A rebalance starts a new assignment (with or without a last
+    commit), a kill takes a worker away.
     """
 
     @initialize(size=st.integers(1, 30))
     def start(self, size: int) -> None:
-        self.size, self.committed, self.generation = size, 0, 0
+        self.size, self.committed, self.beside = size, 0, ""
         self.processed: set[int] = set()
         self.late: list[tuple[Ledger, Entry]] = []
         self.assign()
 
     def assign(self) -> None:
-        self.generation += 1
-        generation = self.generation
-        self.acked: int | None = None
-
-        def ack(offset: int) -> None:
-            if generation == self.generation:  # as streams/wiring.py does
-                self.acked = offset
-
-        self.ledger = Ledger(ack)
+        self.skipped = Progress.read(self.committed, self.beside).beyond
+        self.ledger = Ledger(self.committed, self.skipped)
         self.next = self.committed
         self.open: list[Entry] = []
 
@@ -54,7 +75,10 @@ class Group(RuleBasedStateMachine):
     @rule(count=st.integers(1, 5))
     def read(self, count: int) -> None:
         for _ in range(min(count, self.size - self.next)):
-            self.open.append(self.ledger.open(self.next))
+            entry = self.ledger.open(self.next)
+            assert (entry is None) == (self.next in self.skipped)
+            if entry is not None:
+                self.open.append(entry)
             self.next += 1
 
     @precondition(lambda self: self.open)
@@ -66,8 +90,9 @@ class Group(RuleBasedStateMachine):
 
     @rule()
     def commit(self) -> None:
-        if self.acked is not None:
-            self.committed = max(self.committed, self.acked + 1)
+        progress = self.ledger.progress()
+        assert progress.next >= self.committed
+        self.committed, self.beside = progress.next, progress.text()
 
     @rule(commits=st.booleans())
     def rebalance(self, commits: bool) -> None:
@@ -91,6 +116,7 @@ class Group(RuleBasedStateMachine):
     @invariant()
     def nothing_is_committed_that_was_not_processed(self) -> None:
         assert set(range(self.committed)) <= self.processed
+        assert set(Progress.read(self.committed, self.beside).beyond) <= self.processed
 
     def teardown(self) -> None:
         """Left alone, a worker ends the partition."""
