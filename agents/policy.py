@@ -22,6 +22,7 @@ from schemas.score import ACTIONS, Action, Decision, Score
 Stage = Literal["input", "output"]
 _Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
 _Threshold = Annotated[float, Field(ge=0.0, le=1.0)]
+_Seconds = Annotated[float, Field(gt=0.0, le=1e9)]
 _LEAST: Action = ACTIONS[0]
 _NESTED = re.compile(r"\((?:[^()\\]|\\.)*(?<!\\)[*+](?:[^()\\]|\\.)*\)(?:[*+]|\{\d+,\})")
 
@@ -73,6 +74,25 @@ class RedactionSpec(FileModel):
     check: Check | None = None
 
 
+class ReviewTerms(FileModel):
+    """How long a review may wait for a person; what is not given never happens."""
+
+    escalate_after_s: _Seconds | None = None
+    expire_after_s: _Seconds | None = None
+
+
+class ReviewSection(ReviewTerms):
+    """The terms of all reviews, and what differs for a request's risk."""
+
+    by_risk: dict[Risk, ReviewTerms] = Field(default_factory=dict)
+
+    def of(self, risk: Risk) -> ReviewTerms:
+        """The terms of one risk: its own where given, else those of all."""
+        own = self.by_risk.get(risk, ReviewTerms()).model_dump(exclude_none=True)
+        common = {"escalate_after_s": self.escalate_after_s, "expire_after_s": self.expire_after_s}
+        return ReviewTerms(**{**common, **own})
+
+
 class PolicyFile(FileModel):
     """The file as written."""
 
@@ -81,6 +101,7 @@ class PolicyFile(FileModel):
     redactions: dict[_Identifier, RedactionSpec] = Field(default_factory=dict)
     input: Rules = Rules()
     output: Rules = Rules()
+    review: ReviewSection = ReviewSection()
     tenants: dict[str, TenantRules] = Field(default_factory=dict)
 
 
@@ -139,6 +160,10 @@ class Policy:
     def description(self) -> str:
         """What the file says it is for."""
         return self._file.description
+
+    def review_terms(self, risk: Risk) -> ReviewTerms:
+        """How long a review of a request of this risk may wait; for ever where the file says nothing."""
+        return self._file.review.of(risk)
 
     def score_names(self, stage: Stage) -> set[str]:
         """The scores its rules look at: those that must be enabled for it to mean something."""
@@ -241,6 +266,17 @@ def _check(path: Path, file: PolicyFile, mistakes: Mistakes) -> None:
         seen.add(rule.id)
         for field, reason, expected in _rule_mistakes(stage, rule, file):
             mistakes.add(path, f"{at}.{field}", reason, expected)
+    _check_review(path, file.review, mistakes)
+
+
+def _check_review(path: Path, review: ReviewSection, mistakes: Mistakes) -> None:
+    places: list[tuple[str, ReviewTerms]] = [("$.review", review)]
+    places += [(f"$.review.by_risk.{risk}", review.of(risk)) for risk in review.by_risk]
+    for at, terms in places:
+        escalate_s, expire_s = terms.escalate_after_s, terms.expire_after_s
+        if escalate_s is not None and expire_s is not None and expire_s <= escalate_s:
+            reason = f"{expire_s:g} s is not after the {escalate_s:g} s of escalate_after_s"
+            mistakes.add(path, f"{at}.expire_after_s", reason, "a later time, or one of the two alone")
 
 
 def _pattern_mistake(pattern: str) -> str | None:

@@ -1,8 +1,8 @@
-"""The last stage: a person's decision turns a held answer into the final one."""
+"""The last stage: a person's decision turns a held answer into the final one; the policy's, when nobody decides."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from msgspec.structs import replace
@@ -10,15 +10,54 @@ from msgspec.structs import replace
 from agents.citations import find_citations
 from agents.errors import Unprocessable
 from agents.outcomes import answered, moderated, without_evidence
-from agents.policy import Policy
+from agents.policy import Policy, ReviewTerms
 from agents.ports import Clock, Judge, ScoreInput
-from schemas.common import Event
+from schemas.common import Event, Problem
 from schemas.draft import Draft
+from schemas.identity import id_of
 from schemas.response import GenerationResponse
-from schemas.review import Review, ReviewDecision, ReviewState
+from schemas.review import Review, ReviewAction, ReviewDecision, ReviewState
 from schemas.score import Decision, Score
 
-_STATES: dict[str, ReviewState] = {"approve": "approved", "edit": "edited", "reject": "rejected"}
+_STATES: dict[str, ReviewState] = {
+    "approve": "approved",
+    "edit": "edited",
+    "reject": "rejected",
+    "expire": "expired",
+}
+SLUICEGATE = "sluicegate"
+"""Who decides when it is the policy that does."""
+_EXPIRED = Problem(
+    code="review_expired", reason="nobody decided on the answer within the time that the policy gives"
+)
+
+
+def due(review: Review, terms: ReviewTerms, now: datetime) -> ReviewDecision | None:
+    """What the policy says by now of a review that nobody decided on; None while it may wait."""
+    if review.state != "pending":
+        return None
+    if _passed(review, terms.expire_after_s, now):
+        return _word(review, "expire")
+    if review.escalated is None and _passed(review, terms.escalate_after_s, now):
+        return _word(review, "escalate")
+    return None
+
+
+def expires(review: Review, terms: ReviewTerms) -> datetime | None:
+    """When a review is rejected unless somebody decides before; None if never."""
+    return None if terms.expire_after_s is None else review.created + timedelta(seconds=terms.expire_after_s)
+
+
+def _passed(review: Review, after_s: float | None, now: datetime) -> bool:
+    return after_s is not None and now >= review.created + timedelta(seconds=after_s)
+
+
+def _word(review: Review, action: ReviewAction) -> ReviewDecision:
+    """Made from the review alone, so that workers that say it at the same time say the same."""
+    request = review.draft.context.request
+    return ReviewDecision(
+        request_id=request.id or "", tenant=request.tenant, action=action, reviewer=SLUICEGATE
+    )
 
 
 class ReviewBook(Protocol):
@@ -42,7 +81,8 @@ class ReleaseStage:
         """Carry out one decision; the same decision read again writes the same events again.
 
         Raises:
-            Unprocessable: there is no such review, it was decided otherwise before, or an edit has no text.
+            Unprocessable: there is no such review, it was decided otherwise before, an edit has no text, or somebody
+                else says what only the policy does.
         """
         review = await self.book.find(decision.tenant, decision.request_id)
         if review is None:
@@ -52,6 +92,8 @@ class ReleaseStage:
                 "$.request_id",
                 "the request id of a pending review (and its `tenant`)",
             )
+        if decision.action in ("escalate", "expire"):
+            return await self._by_policy(review, decision)
         if review.state != "pending" and review.resolution != decision:
             raise Unprocessable(
                 "already_decided", f"already {review.state}", "$.request_id", "a pending review"
@@ -59,6 +101,34 @@ class ReleaseStage:
         if decision.action == "edit" and not decision.text:
             raise Unprocessable("invalid", "an edit without a text", "$.text", "the new answer")
         return await self._resolve(review, decision)
+
+    async def _by_policy(self, review: Review, word: ReviewDecision) -> Sequence[Event]:
+        """Carry out what the policy says, unless a person was faster: that is no mistake of anybody's."""
+        if word.reviewer != SLUICEGATE:
+            expected = "approve, edit or reject"
+            raise Unprocessable("invalid", f"only the policy may {word.action}", "$.action", expected)
+        if review.state != "pending":
+            return await self._resolve(review, word) if review.resolution == word else []
+        terms = self.policy.review_terms(review.draft.context.request.risk)
+        if word.action == "escalate":
+            return self._escalate(review, terms)
+        # Looked at again: the word may be about an older review under the same request id.
+        expired = _passed(review, terms.expire_after_s, self.clock())
+        return await self._resolve(review, word) if expired else []
+
+    def _escalate(self, review: Review, terms: ReviewTerms) -> Sequence[Event]:
+        now = self.clock()
+        if review.escalated is None and not _passed(review, terms.escalate_after_s, now):
+            return []
+        since = review.escalated or now
+        request, lineage = review.draft.context.request, review.draft.lineage
+        decision = replace(review.decision, policy=self.policy.label, rules=("review-escalated",))
+        event = moderated(request, "review", decision, review.scores, SLUICEGATE, lineage, since)
+        # Under an id of its own: the review's end has the other one.
+        return [
+            replace(review, escalated=since),
+            replace(event, id=id_of(request, "moderation:review-escalated")),
+        ]
 
     async def _resolve(self, review: Review, word: ReviewDecision) -> Sequence[Event]:
         draft = review.draft
@@ -70,9 +140,11 @@ class ReleaseStage:
         status, decision, text = self._outcome(word, decision, text)
         now = self.clock()
         response = _final(review, draft, status == "completed", text, decision, scores, now)
+        if word.action == "expire":
+            response = replace(response, error=_EXPIRED)
         resolved = replace(review, state=_STATES[word.action], resolution=word, resolved=now)
         request = draft.context.request
-        who = f"reviewer:{word.reviewer}"
+        who = SLUICEGATE if word.action == "expire" else f"reviewer:{word.reviewer}"
         return [response, resolved, moderated(request, "review", decision, scores, who, draft.lineage, now)]
 
     async def _judge_again(self, draft: Draft, text: str) -> tuple[tuple[Score, ...], Decision]:
@@ -83,6 +155,13 @@ class ReleaseStage:
 
     def _outcome(self, word: ReviewDecision, decision: Decision, text: str) -> tuple[str, Decision, str]:
         """Status, decision and text: a person may overrule `review`, never `block`."""
+        if word.action == "expire":
+            label = self.policy.label
+            return (
+                "blocked",
+                replace(decision, action="block", policy=label, rules=("review-expired",)),
+                "",
+            )
         if word.action == "reject" or decision.action == "block":
             rules = decision.rules if decision.action == "block" else ("rejected-by-reviewer",)
             return "blocked", replace(decision, action="block", rules=rules), ""

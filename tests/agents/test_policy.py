@@ -203,6 +203,42 @@ def test_every_mistake_is_told_at_once_with_its_field(tmp_path: Path) -> None:
     assert str(tmp_path / "policy.yaml") in told
 
 
+def test_the_default_policy_escalates_after_four_hours_and_expires_after_a_day(default: Policy) -> None:
+    terms = default.review_terms("high")
+    assert (terms.escalate_after_s, terms.expire_after_s) == (4 * 3600, 24 * 3600)
+
+
+def test_without_a_section_a_review_waits_for_ever(tmp_path: Path) -> None:
+    terms = policy(tmp_path).review_terms("low")
+    assert (terms.escalate_after_s, terms.expire_after_s) == (None, None)
+
+
+def test_a_risk_changes_only_the_terms_it_names(tmp_path: Path) -> None:
+    found = policy(
+        tmp_path,
+        review={"escalate_after_s": 60, "expire_after_s": 600, "by_risk": {"high": {"expire_after_s": 120}}},
+    )
+    high, low = found.review_terms("high"), found.review_terms("low")
+    assert (high.escalate_after_s, high.expire_after_s) == (60, 120)
+    assert (low.escalate_after_s, low.expire_after_s) == (60, 600)
+
+
+def test_the_terms_of_reviews_are_part_of_the_version(tmp_path: Path) -> None:
+    labels = {policy(tmp_path, review={"expire_after_s": seconds}).label for seconds in (60, 61)}
+    assert len(labels | {policy(tmp_path).label}) == 3
+
+
+def test_a_review_cannot_expire_before_it_is_escalated(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        policy(
+            tmp_path,
+            review={"escalate_after_s": 60, "expire_after_s": 60, "by_risk": {"high": {"expire_after_s": 5}}},
+        )
+    told = str(caught.value)
+    assert "$.review.expire_after_s: 60 s is not after the 60 s of escalate_after_s; expected a later" in told
+    assert "$.review.by_risk.high.expire_after_s: 5 s is not after the 60 s of escalate_after_s" in told
+
+
 @pytest.mark.parametrize(
     ("text", "field"),
     [
@@ -214,6 +250,9 @@ def test_every_mistake_is_told_at_once_with_its_field(tmp_path: Path) -> None:
         ),
         ("name: a\noutput: {rules: [{id: x, when: {score: t, at_least: 5}, action: flag}]}\n", "at_least"),
         ("name: a\noutput: {rules: [{id: x, when: {score: t, at_least: .nan}, action: flag}]}\n", "at_least"),
+        ("name: a\nreview: {expire_after_s: 0}\n", "$.review.expire_after_s"),
+        ("name: a\nreview: {escalate_after_s: .inf}\n", "$.review.escalate_after_s"),
+        ("name: a\nreview: {by_risk: {severe: {}}}\n", "$.review.by_risk.severe"),
         ("[]", "$"),
         ("", "$"),
         ("a: [", "YAML"),

@@ -1,13 +1,17 @@
-"""Release: a person's decision ends a held request, once."""
+"""Release: a person's decision ends a held request, once; the policy's does when nobody decides."""
+
+from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from agents.errors import Unprocessable
-from agents.review import ReleaseStage
+from agents.policy import Policy, ReviewTerms
+from agents.review import ReleaseStage, due, expires
 from agents.scoring import ScoringStage
 from schemas.codec import encode
-from schemas.review import ReviewDecision
-from tests.agents.stage_fakes import FakeBook, FakeClock, FakeJudge, FakeStore, draft, policy
+from schemas.review import Review, ReviewDecision
+from tests.agents.stage_fakes import POLICY, FakeBook, FakeClock, FakeJudge, FakeStore, draft, policy
 
 
 @pytest.fixture
@@ -91,3 +95,121 @@ async def test_a_second_opinion_comes_too_late(stage) -> None:
     with pytest.raises(Unprocessable) as caught:
         await stage.handle(word("reject"))
     assert caught.value.reason == "already_decided"
+
+
+TERMS = ReviewTerms(escalate_after_s=60, expire_after_s=600)
+ESCALATE = ReviewDecision(request_id="r1", action="escalate", reviewer="sluicegate")
+EXPIRE = ReviewDecision(request_id="r1", action="expire", reviewer="sluicegate")
+
+
+@pytest.fixture
+def hurried(stage, tmp_path) -> ReleaseStage:
+    """The same stage under a policy that escalates after a minute and expires after ten."""
+    path = tmp_path / "hurried.yaml"
+    path.write_text(POLICY + "review: {escalate_after_s: 60, expire_after_s: 600}\n")
+    stage.policy = Policy.load(path)
+    return stage
+
+
+def held(stage: ReleaseStage) -> Review:
+    return stage.book["default", "r1"]  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("after_s", "expected"), [(0, None), (59, None), (60, ESCALATE), (599, ESCALATE), (600, EXPIRE)]
+)
+async def test_what_is_due_depends_on_how_long_nobody_decided(stage, after_s, expected) -> None:
+    review = held(stage)
+    assert due(review, TERMS, review.created + timedelta(seconds=after_s)) == expected
+
+
+async def test_nothing_is_due_twice_nor_after_a_decision_nor_without_terms(stage) -> None:
+    review = held(stage)
+    at = review.created + timedelta(seconds=100)
+    assert due(replace(review, escalated=at), TERMS, at) is None
+    assert due(replace(review, escalated=at), TERMS, at + timedelta(seconds=600)) == EXPIRE
+    assert due(replace(review, state="approved"), TERMS, at + timedelta(days=9)) is None
+    assert due(review, ReviewTerms(), at + timedelta(days=999)) is None
+
+
+async def test_it_is_known_when_a_review_expires(stage) -> None:
+    review = held(stage)
+    assert expires(review, TERMS) == review.created + timedelta(seconds=600)
+    assert expires(review, ReviewTerms(escalate_after_s=1)) is None
+
+
+async def test_an_escalated_review_still_waits_and_its_event_has_an_id_of_its_own(hurried) -> None:
+    hurried.clock.now += timedelta(seconds=61)
+    review, judged = await hurried.handle(ESCALATE)
+    assert (review.state, review.escalated, review.resolution) == ("pending", hurried.clock.now, None)
+    assert judged.id == "default:r1:moderation:review-escalated"
+    assert (judged.stage, judged.decided_by, judged.created) == ("review", "sluicegate", review.escalated)
+    assert (judged.decision.action, judged.decision.rules) == ("review", ("review-escalated",))
+    assert judged.decision.policy == hurried.policy.label
+
+
+async def test_an_escalation_read_again_is_the_same_to_the_byte(hurried) -> None:
+    hurried.clock.now += timedelta(seconds=61)
+    first = await hurried.handle(ESCALATE)
+    hurried.book["default", "r1"] = first[0]
+    second = await hurried.handle(ESCALATE)
+    assert [encode(event) for event in first] == [encode(event) for event in second]
+
+
+async def test_a_person_may_still_decide_after_an_escalation(hurried) -> None:
+    hurried.clock.now += timedelta(seconds=61)
+    hurried.book["default", "r1"], _ = await hurried.handle(ESCALATE)
+    response, review, judged = await hurried.handle(word("approve"))
+    assert (response.status, review.state) == ("completed", "approved")
+    assert review.escalated is not None
+    assert judged.id == "default:r1:moderation:review"
+
+
+async def test_an_expired_review_ends_as_blocked_and_its_answer_never_leaves(hurried) -> None:
+    hurried.clock.now += timedelta(seconds=601)
+    response, review, judged = await hurried.handle(EXPIRE)
+    assert (response.id, response.status) == ("default:r1:response", "blocked")
+    assert response.error.code == "review_expired"
+    assert "nobody decided" in response.error.reason
+    assert (review.state, review.resolution) == ("expired", EXPIRE)
+    assert (judged.id, judged.decided_by) == ("default:r1:moderation:review", "sluicegate")
+    assert (judged.decision.action, judged.decision.rules) == ("block", ("review-expired",))
+    assert b"100 degrees" not in encode(response)
+
+
+async def test_an_expiry_read_again_writes_the_same_ids(hurried) -> None:
+    hurried.clock.now += timedelta(seconds=601)
+    first = await hurried.handle(EXPIRE)
+    hurried.book["default", "r1"] = first[1]
+    second = await hurried.handle(EXPIRE)
+    assert [event.id for event in first] == [event.id for event in second]
+    assert second[0].error.code == "review_expired"
+    assert await hurried.handle(ESCALATE) == []
+
+
+@pytest.mark.parametrize("late", [ESCALATE, EXPIRE])
+async def test_the_clock_comes_too_late_after_a_person_and_that_is_no_mistake(hurried, late) -> None:
+    _, hurried.book["default", "r1"], _ = await hurried.handle(word("approve"))
+    hurried.clock.now += timedelta(days=1)
+    assert await hurried.handle(late) == []
+
+
+@pytest.mark.parametrize("early", [ESCALATE, EXPIRE])
+async def test_the_clock_is_not_believed_before_the_time_of_the_policy(hurried, early) -> None:
+    assert await hurried.handle(early) == []
+
+
+async def test_a_person_comes_too_late_after_the_expiry(hurried) -> None:
+    hurried.clock.now += timedelta(seconds=601)
+    _, hurried.book["default", "r1"], _ = await hurried.handle(EXPIRE)
+    with pytest.raises(Unprocessable) as caught:
+        await hurried.handle(word("approve"))
+    assert caught.value.reason == "already_decided"
+
+
+@pytest.mark.parametrize("action", ["escalate", "expire"])
+async def test_a_person_cannot_speak_for_the_policy(hurried, action) -> None:
+    hurried.clock.now += timedelta(seconds=601)
+    with pytest.raises(Unprocessable) as caught:
+        await hurried.handle(word(action))
+    assert (caught.value.reason, caught.value.field) == ("invalid", "$.action")
