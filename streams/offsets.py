@@ -12,6 +12,21 @@ from streams.progress import Progress
 log = structlog.get_logger(__name__)
 
 
+async def partitions_of(bootstrap: str, topic: str) -> list[TopicPartition]:
+    """A topic's partitions, by the broker's name of it.
+
+    Raises:
+        KafkaError: the broker is away.
+    """
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        (found,) = await admin.describe_topics([topic])
+    finally:
+        await admin.close()
+    return [TopicPartition(topic, entry["partition"]) for entry in found["partitions"]]
+
+
 class GroupOffsets:
     """A connection of its own, because the consumer's is busy with fetching."""
 

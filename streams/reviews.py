@@ -6,11 +6,11 @@ from typing import Self
 
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 
 from schemas import channels
 from schemas.codec import DecodeError, decode
 from schemas.review import Review
+from streams.offsets import partitions_of
 from streams.topics import MAX_RECORD_BYTES, physical
 
 log = structlog.get_logger(__name__)
@@ -37,7 +37,7 @@ class KafkaReviewBook:
     async def start(self) -> None:
         """Connect and read what is there."""
         await self._consumer.start()
-        partitions = await _partitions(self._bootstrap, self._topic)
+        partitions = await partitions_of(self._bootstrap, self._topic)
         self._consumer.assign(partitions)
         await self._consumer.seek_to_beginning(*partitions)
         await self.catch_up()
@@ -91,13 +91,3 @@ class KafkaReviewBook:
                 continue
             request = review.draft.context.request
             self._reviews[request.tenant, request.id or ""] = review
-
-
-async def _partitions(bootstrap: str, topic: str) -> list[TopicPartition]:
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
-    await admin.start()
-    try:
-        (found,) = await admin.describe_topics([topic])
-    finally:
-        await admin.close()
-    return [TopicPartition(topic, entry["partition"]) for entry in found["partitions"]]

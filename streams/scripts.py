@@ -5,7 +5,10 @@
 """
 
 CLAIMED, HELD, SETTLED = 0, 1, 2
-FENCED = 0
+FENCED, FORGOTTEN = 0, -1
+"""FORGOTTEN: Redis was emptied, and its memory has not been rebuilt yet (`streams/memory.py`)."""
+
+_REMEMBERS = f"if redis.call('EXISTS', KEYS[2]) == 0 then return {FORGOTTEN} end"
 
 _NOW = """
 local time = redis.call('TIME')
@@ -13,6 +16,7 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 """
 
 CLAIM = f"""
+{_REMEMBERS}
 local outcome = redis.call('HGET', KEYS[1], 'outcome')
 if outcome then return {{{SETTLED}, outcome}} end
 {_NOW}
@@ -29,9 +33,11 @@ redis.call('HSET', KEYS[1], 'until', now + ARGV[1], 'owner', ARGV[3])
 redis.call('EXPIRE', KEYS[1], ARGV[2])
 return {{{CLAIMED}, token, ends > 0 and 1 or 0}}
 """
-"""lease in ms, life in s, owner -> [CLAIMED, token, whether a lease ran out] | [HELD, ms] | [SETTLED, outcome]"""
+"""lease in ms, life in s, owner -> FORGOTTEN | [CLAIMED, token, whether a lease ran out] | [HELD, ms]
+| [SETTLED, outcome]"""
 
 SETTLE = f"""
+{_REMEMBERS}
 local outcome = redis.call('HGET', KEYS[1], 'outcome')
 if outcome then return outcome end
 if ARGV[4] == '1' then
@@ -44,7 +50,7 @@ redis.call('HDEL', KEYS[1], 'until')
 redis.call('EXPIRE', KEYS[1], ARGV[3])
 return 1
 """
-"""token, outcome, life in s, whether fenced -> 1 | FENCED | the earlier outcome"""
+"""token, outcome, life in s, whether fenced -> FORGOTTEN | 1 | FENCED | the earlier outcome"""
 
 RELEASE = """
 if redis.call('HGET', KEYS[1], 'token') == ARGV[1] then redis.call('HDEL', KEYS[1], 'until') end
@@ -69,11 +75,18 @@ return #KEYS
 """
 """lease in ms, a token for each key -> how many keys"""
 
-CONCLUDE = """
+CONCLUDE = f"""
+{_REMEMBERS}
 if redis.call('HSETNX', KEYS[1], 'verdict', ARGV[1]) == 1 then
   redis.call('EXPIRE', KEYS[1], ARGV[2])
   return 1
 end
 return redis.call('HGET', KEYS[1], 'verdict')
 """
-"""verdict, life in s -> 1 | the earlier verdict"""
+"""verdict, life in s -> FORGOTTEN | 1 | the earlier verdict"""
+
+REMIND = """
+if redis.call('HSETNX', KEYS[1], ARGV[1], ARGV[2]) == 1 then redis.call('EXPIRE', KEYS[1], ARGV[3]) end
+return 1
+"""
+"""field, value, life in s -> 1; what is there stays"""

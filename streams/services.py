@@ -27,6 +27,7 @@ from agents.routes import Routes
 from agents.scorers import ScorerResources, load_scorer
 from agents.scorers.engine import ScoringEngine
 from schemas.score import ScoreStatus
+from streams.memory import TopicMemory
 from streams.metrics import Metrics
 from streams.providers import load_providers
 from streams.publisher import KafkaPublisher, new_producer
@@ -35,6 +36,9 @@ from streams.settings import Settings
 from streams.store import RedisStore, new_redis
 
 log = structlog.get_logger(__name__)
+
+_LOOK_BACK = 4
+"""How many windows of each partition are read back for a Redis that was emptied."""
 
 
 def utc_now() -> datetime:
@@ -90,6 +94,7 @@ class Services:
         providers = load_providers(settings)
         pool = ThreadPoolExecutor(settings.retrieval_threads, "retrieval")
         producer = new_producer(settings)
+        memory = TopicMemory(settings.broker, settings.topic_prefix, _LOOK_BACK * settings.in_flight)
         return cls(
             settings=settings,
             metrics=metrics,
@@ -98,7 +103,7 @@ class Services:
             generation=_generation(settings, providers, metrics),
             judge=judge,
             retriever=EmbeddedRetriever(IndexStore(settings.data_dir / "indexes"), embedder, pool),
-            store=RedisStore(new_redis(settings), settings, metrics),
+            store=RedisStore(new_redis(settings), settings, metrics, memory.recall),
             producer=producer,
             publisher=KafkaPublisher(producer, settings.topic_prefix, metrics, utc_now),
             review_book=KafkaReviewBook(settings.broker, settings.topic_prefix),

@@ -99,7 +99,7 @@ class Settings(BaseSettings):
     )
     redis_timeout_s: float = Field(0.5, gt=0.0, description="No Redis command takes longer")
     redis_patience_s: float = Field(
-        5.0, ge=0.0, description="Into an outage, paid calls wait so long for Redis before they do without"
+        10.0, ge=0.0, description="Into an outage, paid calls wait so long for Redis before they do without"
     )
 
     web_host: str = Field("127.0.0.1", description="Where /metrics, /healthz and /readyz listen")

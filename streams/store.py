@@ -9,11 +9,13 @@ import itertools
 import random
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import redis.asyncio as redis
 import structlog
+from aiokafka.errors import KafkaError
+from redis.asyncio.lock import Lock
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
@@ -23,6 +25,7 @@ from schemas.codec import DecodeError, decode, encode
 from schemas.common import Event
 from schemas.context import RetrievedContext
 from schemas.draft import Draft
+from schemas.moderation import ModerationEvent
 from schemas.request import GenerationRequest
 from schemas.response import GenerationResponse
 from streams import scripts
@@ -35,8 +38,25 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 _PAUSE_S = 1.0
 _LOOK_AGAIN_S = 0.2
+_REBUILD_S = 30.0
+_BATCH = 500
 _LONGEST_LOOK_S = 1.0
 _UNGUARDED = Claim(0)
+
+
+async def _nothing() -> AsyncIterator[Event]:
+    none: tuple[Event, ...] = ()
+    for event in none:
+        yield event
+
+
+@contextlib.asynccontextmanager
+async def _released(lock: Lock) -> AsyncIterator[None]:
+    try:
+        yield
+    finally:
+        with contextlib.suppress(RedisError, OSError, TimeoutError):  # it ends by itself then
+            await lock.release()
 
 
 class RedisStore:
@@ -52,12 +72,17 @@ class RedisStore:
         client: "redis.Redis",
         settings: Settings,
         metrics: Metrics,
+        recall: Callable[[], AsyncIterator[Event]] = _nothing,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._redis = client
         self._metrics = metrics
         self._monotonic = monotonic
         self._prefix = f"sluicegate:{settings.topic_prefix}"
+        self._recall = recall
+        self._memory = f"{self._prefix}:memory"
+        self._rebuilding: asyncio.Task[None] | None = None
+        self._forgot_since: float | None = None
         self._cache_ttl_s = settings.cache_ttl_s
         self._epoch = settings.cache_epoch
         self._journal_ttl_s = settings.journal_ttl_s
@@ -159,21 +184,26 @@ class RedisStore:
         """Write the verdict on a draft, unless there is one; returns the one that holds."""
         name, packed = self._name(request), pack(events)
 
-        async def command() -> bytes | None:
+        async def command() -> bytes | int:
             pipe = self._redis.pipeline(transaction=False)
-            pipe.eval(scripts.CONCLUDE, 1, name, packed, self._journal_ttl_s)
+            pipe.eval(scripts.CONCLUDE, 2, name, self._memory, packed, self._journal_ttl_s)
             if cache_key is not None and self._cache_ttl_s:
                 response = next(event for event in events if isinstance(event, GenerationResponse))
                 pipe.set(self._cache_name(cache_key), encode(response), ex=self._cache_life_s())
-            first, *_ = await pipe.execute()
-            return first if isinstance(first, bytes) else b""
+            found: list[bytes | int] = await pipe.execute()
+            return found[0]
 
         earlier = await self._patiently("conclude", command)
-        return (unpack(earlier) if earlier else None) or events
+        held = unpack(earlier) if isinstance(earlier, bytes) else None
+        if held is None or any(isinstance(event, ModerationEvent) for event in held):
+            return held or events
+        # Read back from a topic, as the response alone.
+        return [*held, *(event for event in events if isinstance(event, ModerationEvent))]
 
     async def start(self) -> None:
-        """Begin to renew the leases of claims that are held."""
+        """Begin to renew the leases of claims that are held, and see that Redis remembers."""
         self._renewing = asyncio.create_task(self._renew())
+        self._rebuilding = asyncio.create_task(self._rebuild())
 
     async def ping(self) -> bool:
         """Whether Redis answers now."""
@@ -184,8 +214,9 @@ class RedisStore:
 
     async def aclose(self) -> None:
         """Close the connections."""
-        if self._renewing:
-            self._renewing.cancel()
+        for task in (self._renewing, self._rebuilding):
+            if task:
+                task.cancel()
         await self._redis.aclose()
 
     async def _settled(self, name: str, packed: bytes, claim: Claim, *, fenced: bool) -> bytes | int | None:
@@ -209,15 +240,71 @@ class RedisStore:
 
     async def _eval(self, script: str, name: str, *arguments: str | int | bytes) -> Any:
         # By text, not by hash: a Redis that was restarted knows no hash, and asking twice costs more than the text.
-        return await self._redis.eval(script, 1, name, *arguments)
+        return await self._redis.eval(script, 2, name, self._memory, *arguments)
+
+    async def _rebuild(self) -> None:
+        """Give an emptied Redis its memory back, before anybody claims what was paid for already.
+
+        One worker does it, after a moment in which all others renew the claims that they hold.
+        """
+        while True:
+            try:
+                if await self._redis.exists(self._memory):
+                    return
+                lock = self._redis.lock(f"{self._memory}:rebuilding", timeout=_REBUILD_S, blocking=False)
+                if await lock.acquire():
+                    async with _released(lock):
+                        await asyncio.sleep(_PAUSE_S + _LOOK_AGAIN_S)
+                        count = await self._remind()
+                        await self._redis.set(self._memory, self._me)
+                    log.info("redis.remembers", events=count)
+            except (RedisError, KafkaError, OSError, TimeoutError) as error:
+                log.warning("redis.forgot", error=repr(error))
+            await asyncio.sleep(_LOOK_AGAIN_S)
+
+    async def _remind(self) -> int:
+        """Write what the topics say into the journal, where it says nothing."""
+        count, pipe = 0, self._redis.pipeline(transaction=False)
+        async for event in self._recall():
+            for name, field, packed in self._reminders(event):
+                pipe.eval(scripts.REMIND, 1, name, field, packed, self._journal_ttl_s)
+            count += 1
+            if len(pipe) >= _BATCH:
+                await pipe.execute()
+        await pipe.execute()
+        return count
+
+    def _reminders(self, event: Event) -> Iterator[tuple[str, str, bytes]]:
+        match event:
+            case Draft():
+                yield self._name(event.context.request), "outcome", pack([event, event.cost])
+            case GenerationResponse() if event.terminal:
+                # Of a draft, the verdict; else the outcome, which stays unwritten where the draft is.
+                name = self._named(event.tenant, event.request_id, event.replay)
+                yield name, "outcome", pack([event])
+                yield name, "verdict", pack([event])
 
     async def _patiently(self, operation: str, command: Callable[[], Awaitable[T]]) -> T | None:
         while True:
             found = await self._guarded(operation, command)
-            since = self._away_since
-            if found is not None or since is None or self._monotonic() - since > self._patience_s:
+            if found == scripts.FORGOTTEN:
+                found, since = None, self._forgotten()
+            elif found is not None:
+                self._forgot_since = None
                 return found
+            else:
+                since = self._away_since or self._monotonic()
+            if self._monotonic() - since > self._patience_s:
+                return None
             await asyncio.sleep(_LOOK_AGAIN_S)
+
+    def _forgotten(self) -> float:
+        """See that Redis is told again; returns since when it knows nothing."""
+        if self._rebuilding is None or self._rebuilding.done():
+            self._rebuilding = asyncio.create_task(self._rebuild())
+        if self._forgot_since is None:
+            self._forgot_since = self._monotonic()
+        return self._forgot_since
 
     async def _guarded(self, operation: str, command: Callable[[], Awaitable[T]]) -> T | None:
         if self._monotonic() < self._away_until:
@@ -249,8 +336,11 @@ class RedisStore:
         return max(1, int(self._cache_ttl_s * random.uniform(0.9, 1.0)))  # noqa: S311  # not a secret
 
     def _name(self, request: GenerationRequest) -> str:
-        replay = f"~{request.replay}:" if request.replay else ""  # no tenant's name begins so
-        return f"{self._prefix}:request:{replay}{request.tenant}:{request.id}"
+        return self._named(request.tenant, request.id or "", request.replay)
+
+    def _named(self, tenant: str, request_id: str, replay: int) -> str:
+        replayed = f"~{replay}:" if replay else ""  # no tenant's name begins so
+        return f"{self._prefix}:request:{replayed}{tenant}:{request_id}"
 
     def _cache_name(self, key: str) -> str:
         return f"{self._prefix}:answer:{self._epoch}:{key}"

@@ -9,12 +9,14 @@ from collections.abc import AsyncIterator
 import pytest
 from prometheus_client import CollectorRegistry
 
+from agents.outcomes import internal_error
 from agents.ports import Admission, Claim, Held, Settled
+from schemas.common import Event
 from streams.embedded import EmbeddedRedis
 from streams.metrics import Metrics
 from streams.settings import Settings
 from streams.store import RedisStore, new_redis
-from tests.agents.stage_fakes import draft, request
+from tests.agents.stage_fakes import NOW, draft, request
 from tests.conformance.store import LEASE_S, RequestStoreContract
 
 pytestmark = pytest.mark.integration
@@ -24,21 +26,32 @@ def settings(url: str, **more: object) -> Settings:
     return Settings(redis_url=url, topic_prefix=uuid.uuid4().hex, claim_lease_s=LEASE_S, **more)
 
 
-def new_store(at: Settings) -> RedisStore:
-    return RedisStore(new_redis(at), at, Metrics(CollectorRegistry()))
+async def new_store(at: Settings) -> RedisStore:
+    """One whose Redis remembers, as after its first start."""
+    store = forgetful_store(at)
+    await store._redis.set(store._memory, "test")
+    return store
+
+
+def forgetful_store(at: Settings, *known: Event) -> RedisStore:
+    async def recall() -> AsyncIterator[Event]:
+        for event in known:
+            yield event
+
+    return RedisStore(new_redis(at), at, Metrics(CollectorRegistry()), recall)
 
 
 class TestRedisStore(RequestStoreContract):
     @pytest.fixture
     async def store(self, each_redis: EmbeddedRedis) -> AsyncIterator[RedisStore]:
-        store = new_store(settings(each_redis.url))
+        store = await new_store(settings(each_redis.url))
         yield store
         await store.aclose()
 
 
 async def test_a_lease_ends_by_itself_and_says_that_a_call_may_be_made_again(each_redis) -> None:
     at = settings(each_redis.url)
-    dead, alive = new_store(at), new_store(at)
+    dead, alive = await new_store(at), await new_store(at)
     first = await dead.claim(draft().context)
     await asyncio.sleep(LEASE_S + 0.1)
     second = await alive.claim(draft().context)
@@ -51,7 +64,7 @@ async def test_a_lease_ends_by_itself_and_says_that_a_call_may_be_made_again(eac
 
 async def test_a_living_worker_keeps_its_claim_for_as_long_as_the_model_takes(each_redis) -> None:
     at = settings(each_redis.url)
-    slow, other = new_store(at), new_store(at)
+    slow, other = await new_store(at), await new_store(at)
     await slow.start()
     await slow.claim(draft().context)
     await asyncio.sleep(2.5 * LEASE_S)
@@ -62,15 +75,12 @@ async def test_a_living_worker_keeps_its_claim_for_as_long_as_the_model_takes(ea
 async def test_a_redis_that_was_emptied_is_told_of_the_claims_that_are_held(tmp_path) -> None:
     with EmbeddedRedis(tmp_path) as server:
         at = settings(server.url)
-        store, other = new_store(at), new_store(at)
+        store, other = await new_store(at), await new_store(at)
         await store.start()
         claim = await store.claim(draft().context)
         server.kill()
         assert await store.admit(request(id="r9"), "t-0-1", None) == Admission()
         server.start()
-        await asyncio.sleep(1.5)  # it is left alone for a second after an error
-        await store.admit(request(id="r9"), "t-0-1", None)
-        await asyncio.sleep(0.2)
         assert isinstance(await other.claim(draft().context), Held)
         bought = [draft(), draft().cost]
         assert isinstance(claim, Claim)
@@ -79,10 +89,29 @@ async def test_a_redis_that_was_emptied_is_told_of_the_claims_that_are_held(tmp_
         await asyncio.gather(store.aclose(), other.aclose())
 
 
+async def test_a_redis_that_was_emptied_is_told_what_the_topics_say(tmp_path) -> None:
+    """Bought drafts, ends and verdicts: before anybody may claim, and once for all workers."""
+    answer = draft()
+    refused = internal_error(request(id="r2"), "retrieval", NOW)
+    released = internal_error(answer.context.request, "scoring", NOW)
+    topics = [answer, refused, released]
+    with EmbeddedRedis(tmp_path) as server:
+        at = settings(server.url)
+        store, other = forgetful_store(at, *topics), forgetful_store(at, *topics)
+        claims = await asyncio.gather(
+            *(one.claim(answer.context) for one in (store, other) for _ in range(5))
+        )
+        assert claims == [Settled([answer, answer.cost])] * 10
+        assert await store.end(request(id="r2"), [internal_error(request(id="r2"), "x", NOW)]) == [refused]
+        other_verdict = internal_error(answer.context.request, "later", NOW)
+        assert await store.conclude(answer.context.request, [other_verdict]) == [released]
+        await asyncio.gather(store.aclose(), other.aclose())
+
+
 async def test_without_redis_everything_goes_on_unguarded_and_is_counted(tmp_path) -> None:
     with EmbeddedRedis(tmp_path) as server:
         at = settings(server.url)
-        store = new_store(at.model_copy(update={"redis_patience_s": 0.0}))
+        store = await new_store(at.model_copy(update={"redis_patience_s": 0.0}))
         server.kill()
         events = [draft(), draft().cost]
         assert await store.claim(draft().context) == Claim(0)
@@ -99,7 +128,7 @@ async def test_a_moment_without_redis_is_waited_for_before_anything_is_paid(tmp_
     """Also when Redis had done what it was asked, and only its reply came too late."""
     with EmbeddedRedis(tmp_path) as server:
         at = settings(server.url, redis_timeout_s=0.3)
-        store, other = new_store(at.model_copy(update={"claim_lease_s": 10.0})), new_store(at)
+        store, other = await new_store(at.model_copy(update={"claim_lease_s": 10.0})), await new_store(at)
         assert await store.ping()
         assert server.pid
         os.kill(server.pid, signal.SIGSTOP)
@@ -115,7 +144,7 @@ async def test_a_moment_without_redis_is_waited_for_before_anything_is_paid(tmp_
 
 async def test_without_patience_left_nothing_waits_any_more(tmp_path) -> None:
     with EmbeddedRedis(tmp_path) as server:
-        store = new_store(settings(server.url, redis_patience_s=1.0))
+        store = await new_store(settings(server.url, redis_patience_s=1.0))
         server.kill()
         now = asyncio.get_running_loop().time
         started = now()
@@ -130,7 +159,7 @@ async def test_without_patience_left_nothing_waits_any_more(tmp_path) -> None:
 
 async def test_a_redis_that_hangs_costs_a_request_half_a_second_at_most(tmp_path) -> None:
     with EmbeddedRedis(tmp_path) as server:
-        store = new_store(settings(server.url, redis_timeout_s=0.3))
+        store = await new_store(settings(server.url, redis_timeout_s=0.3))
         await store.claim(draft().context)
         assert server.pid
         os.kill(server.pid, signal.SIGSTOP)
@@ -144,7 +173,7 @@ async def test_a_redis_that_hangs_costs_a_request_half_a_second_at_most(tmp_path
 
 async def test_a_draft_is_kept_without_its_context_and_small(each_redis) -> None:
     at = settings(each_redis.url)
-    store = new_store(at)
+    store = await new_store(at)
     claim = await store.claim(draft().context)
     assert isinstance(claim, Claim)
     await store.settle(draft().context, [draft("word " * 400)], claim)
