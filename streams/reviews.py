@@ -90,4 +90,15 @@ class KafkaReviewBook:
                 log.warning("reviews.unreadable", reason=error.reason, field=error.field)
                 continue
             request = review.draft.context.request
-            self._reviews[request.tenant, request.id or ""] = review
+            key = request.tenant, request.id or ""
+            self._reviews[key] = last_state(self._reviews.get(key), review)
+
+
+def last_state(known: Review | None, read: Review) -> Review:
+    """Which of two states holds: the one read later, but a review that was decided never waits again.
+
+    A waiting state can be published late, by a repeat or by an escalation that a person was faster than.
+    """
+    if known is None or known.state == "pending" or read.state != "pending":
+        return read
+    return known if (known.id, known.created) == (read.id, read.created) else read
