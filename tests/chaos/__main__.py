@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import os
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -15,6 +16,7 @@ from tests.chaos.schedule import BY_NAME, DEFAULT, KINDS, Planned, counts_for, p
 from tests.chaos.servers import ROOT
 
 _NEEDS_A_LOG = frozenset({"broker"})
+_KEPT = 8
 
 _FAULTS = "\n".join(f"  {kind.name:14} {kind.about}" for kind in KINDS)
 _EPILOG = f"""\
@@ -78,6 +80,15 @@ def faults(options: argparse.Namespace, duration_s: float) -> list[Planned]:
     return plan(options.seed, duration_s, counts)
 
 
+def new_folder(parent: Path) -> Path:
+    """A folder for this run; those of the last few runs are kept, topics and logs."""
+    for old in sorted(parent.glob("run-*"))[:-_KEPT]:
+        shutil.rmtree(old, ignore_errors=True)
+    folder = parent / f"run-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
+    folder.mkdir(parents=True)
+    return folder
+
+
 def main() -> int:
     """Run once; see the exit status in `--help`."""
     parser = arguments()
@@ -90,8 +101,7 @@ def main() -> int:
     for name in [n for n in os.environ if n.startswith(("SLUICEGATE_", "OPENAI_"))]:
         del os.environ[name]  # a shell's own settings must not reach the workers
     console = Console()
-    folder = ROOT / "build" / "chaos" / time.strftime("%Y%m%d-%H%M%S")
-    folder.mkdir(parents=True)
+    folder = new_folder(ROOT / "build" / "chaos")
     total = options.requests or int(duration_s * options.rate)
     console.print(f"{total} records in {total / options.rate:.0f} s, {len(planned)} faults; logs in {folder}")
     chosen = Options(

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from tests.chaos.run import Options, Outcome
@@ -73,9 +74,13 @@ def show(told: dict[str, object], console: Console) -> None:
     table.add_row("calls_by_outcome", "", str(told["calls_by_outcome"]))
     for name in ("kills", "broker_restarts", "rebalances"):
         table.add_row(name, str(told[name]), "")
+    for name in ("unplanned_exits", "unclean_stops"):
+        found = told[name]
+        assert isinstance(found, list)
+        table.add_row(name, str(len(found)), escape("; ".join(found[:3])))
     console.print(table)
-    for name, found in offending.items():
-        ids = list(dict.fromkeys(found))
+    for name, listed in offending.items():
+        ids = list(dict.fromkeys(listed))
         more = f" and {len(ids) - _SHOWN} more" if len(ids) > _SHOWN else ""
         console.print(f"[bold red]{name}[/]: {', '.join(ids[:_SHOWN])}{more}", soft_wrap=True)
     console.print("the promise is broken" if offending else "the promise was kept")
