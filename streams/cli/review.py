@@ -2,8 +2,10 @@
 
 import asyncio
 import getpass
+from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,8 +13,12 @@ from agents.errors import SluicegateError
 from streams.cli import common
 
 if TYPE_CHECKING:
+    from agents.policy import ReviewTerms
+    from schemas.common import Risk
     from schemas.review import Review, ReviewAction
     from streams.settings import Settings
+
+    TermsOf = Callable[[Risk], ReviewTerms]
 
 app = typer.Typer(no_args_is_help=True, help="List held answers, and approve, edit or reject them.")
 
@@ -24,25 +30,36 @@ Comment = Annotated[str | None, typer.Option(help="Why; kept with the review.")]
 
 @app.command("list")
 def list_(json: common.JsonOption = False, broker: common.BrokerOption = None) -> None:
-    """Show the answers that wait for a person, oldest first.
+    """Show the answers that wait for a person: escalated ones first, then the oldest.
 
     Example: `sluicegate review list --json`
     """
+    from rich.markup import escape
     from rich.table import Table
 
-    waiting = asyncio.run(_pending(common.settings(broker=broker)))
-    rows = [_row(review) for review in waiting]
+    settings = common.settings(broker=broker)
+    terms_of = _terms(settings)
+    now = datetime.now(UTC)
+    rows = waiting_rows(asyncio.run(_pending(settings)), terms_of, now)
     if json:
         return common.print_json(rows)
     if not rows:
         return common.out.print("nothing waits for review")
-    table = Table(*rows[0])
+    table = Table(*shown(rows[0], now))
     for row in rows:
-        table.add_row(*(str(value) for value in row.values()))
+        table.add_row(*(escape(text) for text in shown(row, now).values()))
     return common.out.print(table)
 
 
-def _row(review: "Review") -> dict[str, str]:
+def waiting_rows(waiting: "list[Review]", terms_of: "TermsOf | None", now: datetime) -> list[dict[str, Any]]:
+    """What waits, as the list shows it and in its order."""
+    ordered = sorted(waiting, key=lambda review: (review.escalated is None, review.created))
+    return [_row(review, terms_of, now) for review in ordered]
+
+
+def _row(review: "Review", terms_of: "TermsOf | None", now: datetime) -> dict[str, Any]:
+    from agents.review import expires
+
     request = review.draft.context.request
     return {
         "request_id": request.id or "",
@@ -50,8 +67,52 @@ def _row(review: "Review") -> dict[str, str]:
         "risk": request.risk,
         "rules": ", ".join(review.decision.rules),
         "since": review.created.isoformat(timespec="seconds"),
+        "waited_s": int((now - review.created).total_seconds()),
+        "escalated": _instant(review.escalated),
+        "expires": _instant(expires(review, terms_of(request.risk)) if terms_of else None),
         "answer": review.draft.answer.strip()[:80],
     }
+
+
+def shown(row: dict[str, Any], now: datetime) -> dict[str, str]:
+    """A row for people: durations instead of times, all of it text."""
+    expires = row["expires"]
+    left_s = (datetime.fromisoformat(expires) - now).total_seconds() if expires else None
+    return {
+        **{name: row[name] for name in ("request_id", "tenant", "risk", "rules")},
+        "waited": _duration(row["waited_s"]),
+        "escalated": "yes" if row["escalated"] else "",
+        "expires in": "" if left_s is None else _duration(left_s),
+        "answer": row["answer"],
+    }
+
+
+def _instant(at: datetime | None) -> str | None:
+    return at.isoformat(timespec="seconds") if at else None
+
+
+def _duration(seconds: float) -> str:
+    """`3 h 12 min`; what is over is `now`."""
+    if seconds <= 0:
+        return "now"
+    minutes, rest_s = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min" if minutes else f"{rest_s} s"
+
+
+def _terms(settings: "Settings") -> "TermsOf | None":
+    """The terms of the policy in force; None where there is no policy to read, which a reviewer need not have."""
+    from agents.errors import ConfigurationError
+    from agents.policy import Policy
+
+    try:
+        return Policy.load(settings.policy).review_terms
+    except ConfigurationError as error:
+        common.complain(error)
+        common.err.print("when an answer expires is not shown")
+        return None
 
 
 @app.command()

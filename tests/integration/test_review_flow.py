@@ -1,10 +1,21 @@
 """Held, decided, released: on real brokers, with a worker in between that is restarted."""
 
+import asyncio
 import json
+from collections.abc import Callable
 
 import pytest
+from prometheus_client import CollectorRegistry
 
-from tests.integration.harness import Installation, producer, read, worker
+from agents.policy import Policy
+from schemas.review import Review
+from streams.expiry import Expiry
+from streams.metrics import Metrics
+from streams.publisher import KafkaPublisher, new_producer
+from streams.reviews import KafkaReviewBook
+from streams.services import utc_now
+from streams.settings import load_settings
+from tests.integration.harness import Installation, count, producer, read, worker
 
 pytestmark = pytest.mark.integration
 
@@ -42,3 +53,73 @@ def test_a_high_risk_answer_waits_for_a_person_and_survives_a_restart(
     judged = read(installation, "genai.moderation", lambda seen: len(seen) >= 6)
     who = {record.json["decided_by"] for record in judged if record.json["stage"] == "review"}
     assert who == {"reviewer:ann"}
+
+
+# The end leaves room for a slow machine to escalate before it.
+HURRIED = """
+name: hurried
+output:
+  rules:
+    - {id: high-risk, when: {risk: [high]}, action: review}
+review: {escalate_after_s: 1, expire_after_s: 8}
+"""
+
+
+async def look_until(at: Installation, policy: Policy, until: Callable[[Review], bool]) -> Review:
+    """Run a new clock of reviews until the only one is as wanted."""
+    settings = load_settings(broker=at.bootstrap, topic_prefix=at.prefix, idempotence=False)
+    producer = new_producer(settings)
+    await producer.start()
+    try:
+        async with KafkaReviewBook(at.bootstrap, at.prefix) as book:
+            publisher = KafkaPublisher(producer, at.prefix, Metrics(CollectorRegistry()), utc_now)
+            expiry = Expiry(
+                book=book,
+                publisher=publisher,
+                policy=policy,
+                clock=utc_now,
+                assigned=lambda: True,
+                on_due=lambda _: None,
+                on_pending=lambda _: None,
+                every_s=0.2,
+            )
+            running = asyncio.create_task(expiry.run())
+            async with asyncio.timeout(60):
+                while not ((found := await book.find("default", "forgotten")) and until(found)):
+                    await asyncio.sleep(0.1)
+            running.cancel()
+            await asyncio.wait([running])
+            return found
+    finally:
+        await producer.stop()
+
+
+def test_an_answer_that_nobody_decides_on_escalates_and_expires_across_a_restart(
+    kafka, installation: Installation
+) -> None:
+    path = installation.data_dir / "hurried.yaml"
+    path.write_text(HURRIED)
+    installation.extra["SLUICEGATE_POLICY"] = str(path)
+    policy = Policy.load(path)
+    installation.run("topics", "create")
+    installation.run("send", "Is it safe?", "--risk", "high", "--id", "forgotten")
+    with worker(installation):
+        escalated = asyncio.run(look_until(installation, policy, lambda r: r.escalated is not None))
+        assert escalated.state == "pending"
+        (listed,) = json.loads(installation.run("review", "list", "--json").stdout)
+        assert (listed["request_id"], bool(listed["escalated"])) == ("forgotten", True)
+        assert listed["expires"] > listed["since"]
+    with worker(installation, "--stages", "release"):
+        expired = asyncio.run(look_until(installation, policy, lambda r: r.state != "pending"))
+        assert (expired.state, expired.escalated) == ("expired", escalated.escalated)
+        responses = read(installation, "genai.responses", lambda seen: len(seen) >= 2)
+        judged = read(installation, "genai.moderation", lambda seen: len(seen) >= 4)
+    ends = {r.json["id"]: r.json for r in responses if r.json["status"] != "pending_review"}
+    (end,) = ends.values()
+    assert (end["status"], end["error"]["code"], end["choices"]) == ("blocked", "review_expired", [])
+    said = [record.json["id"] for record in judged if record.json["decided_by"] == "sluicegate"]
+    assert set(said) == {
+        "default:forgotten:moderation:review-escalated",
+        "default:forgotten:moderation:review",
+    }
+    assert count(installation, "genai.dead-letters") == 0

@@ -16,6 +16,7 @@ from schemas.codec import encode
 from schemas.common import Event
 from schemas.review import Review
 from schemas.score import Decision
+from streams.cli.review import shown, waiting_rows
 from streams.expiry import Expiry
 from streams.records import Origin
 from streams.reviews import last_state
@@ -221,3 +222,27 @@ async def test_a_later_review_under_the_same_id_waits_like_any_other() -> None:
     later = review(created=NOW + timedelta(days=2))
     assert last_state(review(state="expired", resolved=NOW), later) == later
     assert last_state(None, later) == later
+
+
+def test_the_list_shows_escalated_reviews_first_and_when_each_expires(given) -> None:
+    at = NOW + timedelta(seconds=3700)
+    older, younger = review("older"), review("younger", created=NOW + timedelta(hours=1), risk="high")
+    urgent = review("urgent", created=NOW + timedelta(hours=1), escalated=at)
+    rows = waiting_rows([older, younger, urgent], given.policy.review_terms, at)
+    assert [row["request_id"] for row in rows] == ["urgent", "older", "younger"]
+    assert [row["waited_s"] for row in rows] == [100, 3700, 100]
+    assert [row["expires"] for row in rows] == [
+        "2026-01-02T04:14:05+00:00",
+        "2026-01-02T03:14:05+00:00",
+        "2026-01-02T04:06:05+00:00",
+    ]
+    people = [shown(row, at) for row in rows]
+    assert [row["waited"] for row in people] == ["1 min", "1 h 1 min", "1 min"]
+    assert [row["expires in"] for row in people] == ["8 min", "now", "20 s"]
+    assert [row["escalated"] for row in people] == ["yes", "", ""]
+
+
+def test_the_list_says_nothing_of_an_end_that_no_policy_sets() -> None:
+    (row,) = waiting_rows([review()], None, NOW)
+    assert row["expires"] is None
+    assert shown(row, NOW)["expires in"] == ""
