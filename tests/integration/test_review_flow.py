@@ -55,13 +55,13 @@ def test_a_high_risk_answer_waits_for_a_person_and_survives_a_restart(
     assert who == {"reviewer:ann"}
 
 
-# The end leaves room for a slow machine to escalate before it.
+# The end leaves room for a slow machine to escalate and list before it.
 HURRIED = """
 name: hurried
 output:
   rules:
     - {id: high-risk, when: {risk: [high]}, action: review}
-review: {escalate_after_s: 1, expire_after_s: 8}
+review: {escalate_after_s: 1, expire_after_s: 20}
 """
 
 
