@@ -39,6 +39,7 @@ T = TypeVar("T")
 _PAUSE_S = 1.0
 _LOOK_AGAIN_S = 0.2
 _REBUILD_S = 30.0
+_CONNECTIONS = 32
 _BATCH = 500
 _LONGEST_LOOK_S = 1.0
 _UNGUARDED = Claim(0)
@@ -92,6 +93,7 @@ class RedisStore:
         self._away_until = 0.0
         self._me = uuid.uuid4().hex
         self._claims = itertools.count()
+        self._connections = asyncio.Semaphore(_CONNECTIONS)
         self._held: dict[str, int] = {}
         self._renewing: asyncio.Task[None] | None = None
         self._back = asyncio.Event()
@@ -307,6 +309,11 @@ class RedisStore:
         return self._forgot_since
 
     async def _guarded(self, operation: str, command: Callable[[], Awaitable[T]]) -> T | None:
+        # The queue for a connection is ours: in the pool's a burst of work would look like an outage.
+        async with self._connections:
+            return await self._tried(operation, command)
+
+    async def _tried(self, operation: str, command: Callable[[], Awaitable[T]]) -> T | None:
         if self._monotonic() < self._away_until:
             self._metrics.redis_errors_total.labels(operation=operation).inc()
             return None
@@ -353,10 +360,9 @@ def _response_events(outcome: bytes | None) -> list[Event]:
 
 def new_redis(settings: Settings) -> "redis.Redis":
     """A client whose every command is bounded in time and never retried behind our back."""
-    pool = redis.BlockingConnectionPool.from_url(
+    pool = redis.ConnectionPool.from_url(
         settings.redis_url,
-        max_connections=32,
-        timeout=settings.redis_timeout_s,
+        max_connections=2 * _CONNECTIONS,
         socket_timeout=settings.redis_timeout_s,
         socket_connect_timeout=settings.redis_timeout_s,
         retry=Retry(NoBackoff(), 0),
