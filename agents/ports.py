@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -176,6 +176,10 @@ class Settled:
     events: Sequence[Event]
 
 
+Step = Literal["verdict", "resolution"]
+"""What scoring concludes with, and what a review ends with."""
+
+
 class RequestStore(Protocol):
     """What outlives a worker, kept in Redis. No method raises when the store is away: it answers as if empty.
 
@@ -213,9 +217,13 @@ class RequestStore(Protocol):
         ...
 
     async def conclude(
-        self, request: GenerationRequest, events: Sequence[Event], cache_key: str | None = None
+        self,
+        request: GenerationRequest,
+        events: Sequence[Event],
+        cache_key: str | None = None,
+        step: Step = "verdict",
     ) -> Sequence[Event]:
-        """Write the verdict on a draft, unless there is one; returns the one that holds.
+        """Write the verdict on a draft, or the resolution of its review, unless there is one; returns what holds.
 
         With a `cache_key` the response among the events goes into the cache, in the same round trip.
         """

@@ -66,8 +66,11 @@ class Metrics:
         self.parked_total = counter(
             "parked_total", "Requests put on the retries topic, by what they wait for.", "code"
         )
-        self.reviews_due_total = counter(
-            "reviews_due_total", "Undecided reviews past a time of the policy, by what it does.", "action"
+        self.reviews_pending = gauge(
+            "reviews_pending", "Answers that wait for a person; told by the one worker that looks."
+        )
+        self.reviews_overdue_total = counter(
+            "reviews_overdue_total", "Decisions sent for reviews that nobody decided in time.", "action"
         )
         self.stopped = gauge("stopped", "1 while a stage has stopped at too many bad records.", "stage")
         self.tasks = gauge("tasks", "Asyncio tasks of the worker.")

@@ -1,4 +1,6 @@
-"""What Redis does in one step, in Lua. A request is one hash: position, token, owner, until, outcome, verdict.
+"""What Redis does in one step, in Lua.
+
+A request is one hash: position, token, owner, until, outcome, verdict, resolution.
 
 `token` counts the claims ever made on the request, and fences: an end without an answer needs the last of them.
 `until` is when the claim's lease ends, by Redis's own clock; absent while nobody holds one.
@@ -77,13 +79,13 @@ return #KEYS
 
 CONCLUDE = f"""
 {_REMEMBERS}
-if redis.call('HSETNX', KEYS[1], 'verdict', ARGV[1]) == 1 then
-  redis.call('EXPIRE', KEYS[1], ARGV[2])
+if redis.call('HSETNX', KEYS[1], ARGV[1], ARGV[2]) == 1 then
+  redis.call('EXPIRE', KEYS[1], ARGV[3])
   return 1
 end
-return redis.call('HGET', KEYS[1], 'verdict')
+return redis.call('HGET', KEYS[1], ARGV[1])
 """
-"""verdict, life in s -> FORGOTTEN | 1 | the earlier verdict"""
+"""step, conclusion, life in s -> FORGOTTEN | 1 | the earlier conclusion"""
 
 REMIND = """
 if redis.call('HSETNX', KEYS[1], ARGV[1], ARGV[2]) == 1 then redis.call('EXPIRE', KEYS[1], ARGV[3]) end

@@ -15,7 +15,7 @@ from schemas.context import RetrievedContext
 from schemas.draft import Draft
 from schemas.request import GenerationRequest
 from schemas.retry import Retry
-from schemas.review import ReviewDecision
+from schemas.review import Review, ReviewDecision
 from streams.delivery import Stage
 from streams.records import Origin
 from streams.services import Services
@@ -88,7 +88,12 @@ def _release(services: Services) -> Stage[ReviewDecision]:
     agent = ReleaseStage(services.review_book, services.judge, services.policy, services.clock)
 
     async def handle(decision: ReviewDecision, _: Origin) -> Sequence[Event]:
-        return await agent.handle(decision)
+        events = await agent.handle(decision)
+        resolved = next((event for event in events if isinstance(event, Review) and event.resolved), None)
+        if resolved is None:
+            return events
+        # A person and the clock can decide at once, in two workers where their records lie in two partitions.
+        return await services.store.conclude(resolved.draft.context.request, events, step="resolution")
 
     async def on_error(_: ReviewDecision, __: Origin) -> Sequence[Event]:
         return []  # the decision is in the dead letters and its review still waits: a person decides again

@@ -20,7 +20,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from agents.ports import Admission, Claim, Held, Settled
+from agents.ports import Admission, Claim, Held, Settled, Step
 from schemas.codec import DecodeError, decode, encode
 from schemas.common import Event
 from schemas.context import RetrievedContext
@@ -28,6 +28,7 @@ from schemas.draft import Draft
 from schemas.moderation import ModerationEvent
 from schemas.request import GenerationRequest
 from schemas.response import GenerationResponse
+from schemas.review import Review
 from streams import scripts
 from streams.journal import pack, unpack
 from streams.metrics import Metrics
@@ -181,14 +182,18 @@ class RedisStore:
         return [] if found == scripts.FENCED else events
 
     async def conclude(
-        self, request: GenerationRequest, events: Sequence[Event], cache_key: str | None = None
+        self,
+        request: GenerationRequest,
+        events: Sequence[Event],
+        cache_key: str | None = None,
+        step: Step = "verdict",
     ) -> Sequence[Event]:
-        """Write the verdict on a draft, unless there is one; returns the one that holds."""
+        """Write the verdict on a draft, or the resolution of its review, unless there is one; returns what holds."""
         name, packed = self._name(request), pack(events)
 
         async def command() -> bytes | int:
             pipe = self._redis.pipeline(transaction=False)
-            pipe.eval(scripts.CONCLUDE, 2, name, self._memory, packed, self._journal_ttl_s)
+            pipe.eval(scripts.CONCLUDE, 2, name, self._memory, step, packed, self._journal_ttl_s)
             if cache_key is not None and self._cache_ttl_s:
                 response = next(event for event in events if isinstance(event, GenerationResponse))
                 pipe.set(self._cache_name(cache_key), encode(response), ex=self._cache_life_s())
@@ -197,10 +202,7 @@ class RedisStore:
 
         earlier = await self._patiently("conclude", command)
         held = unpack(earlier) if isinstance(earlier, bytes) else None
-        if held is None or any(isinstance(event, ModerationEvent) for event in held):
-            return held or events
-        # Read back from a topic, as the response alone.
-        return [*held, *(event for event in events if isinstance(event, ModerationEvent))]
+        return events if held is None else _whole(held, events)
 
     async def start(self) -> None:
         """Begin to renew the leases of claims that are held, and see that Redis remembers."""
@@ -283,8 +285,8 @@ class RedisStore:
             case GenerationResponse() if event.terminal:
                 # Of a draft, the verdict; else the outcome, which stays unwritten where the draft is.
                 name = self._named(event.tenant, event.request_id, event.replay)
-                yield name, "outcome", pack([event])
-                yield name, "verdict", pack([event])
+                packed = pack([event])
+                yield from ((name, step, packed) for step in ("outcome", "verdict", "resolution"))
 
     async def _patiently(self, operation: str, command: Callable[[], Awaitable[T]]) -> T | None:
         while True:
@@ -351,6 +353,14 @@ class RedisStore:
 
     def _cache_name(self, key: str) -> str:
         return f"{self._prefix}:answer:{self._epoch}:{key}"
+
+
+def _whole(held: Sequence[Event], ours: Sequence[Event]) -> Sequence[Event]:
+    """What holds, with what ours has beside the response when it was read back from a topic as the response alone."""
+    if len(held) > 1:
+        return held
+    beside = [e for e in ours if isinstance(e, ModerationEvent) or (isinstance(e, Review) and e.resolved)]
+    return [*held, *beside]
 
 
 def _response_events(outcome: bytes | None) -> list[Event]:

@@ -9,14 +9,17 @@ from typing import Any
 
 import structlog
 
+from schemas import channels
 from streams.app import StageApp, new_app
 from streams.delivery import Delivery
+from streams.expiry import Expiry
 from streams.lag import LagMonitor
 from streams.ledger import StopLimit
 from streams.offsets import GroupOffsets
 from streams.services import Services
 from streams.settings import Settings
 from streams.stages import new_stage
+from streams.topics import physical
 from streams.web import WebServer
 from streams.wiring import bind
 
@@ -51,6 +54,7 @@ class Worker:
     services: Services
     web: WebServer = field(init=False)
     _running: list[_Running] = field(init=False, default_factory=list)
+    _expiring: "asyncio.Task[None] | None" = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self.web = WebServer(
@@ -70,7 +74,26 @@ class Worker:
         log.info("worker.web", url=f"http://{self.settings.web_host}:{self.web.port}/metrics")
         # Side by side: each group's first join waits for the broker's initial rebalance delay.
         self._running.extend(await asyncio.gather(*(self._start_stage(name) for name in self.stages)))
+        self._expiring = self._expire_reviews()
         log.info("worker.started", stages=list(self.stages))
+
+    def _expire_reviews(self) -> "asyncio.Task[None] | None":
+        """Have one worker of the release stage look after undecided reviews: the one with the first partition."""
+        release = next((r for r in self._running if r.delivery.stage.name == "release"), None)
+        if release is None:
+            return None
+        first = (physical(channels.REVIEW_DECISIONS, self.settings.topic_prefix), 0)
+        services, metrics = self.services, self.services.metrics
+        expiry = Expiry(
+            services.review_book,
+            services.publisher,
+            services.policy,
+            services.clock,
+            assigned=lambda: first in release.app.consumer.assignment(),
+            on_due=lambda action: metrics.reviews_overdue_total.labels(action=action).inc(),
+            on_pending=metrics.reviews_pending.set,
+        )
+        return asyncio.create_task(expiry.run())
 
     async def _start_stage(self, name: str) -> _Running:
         settings, services = self.settings, self.services
@@ -111,6 +134,9 @@ class Worker:
 
     async def stop(self) -> None:
         """Finish what is in flight within the limit, commit, leave the groups."""
+        if self._expiring:
+            self._expiring.cancel()
+            await asyncio.wait([self._expiring])
         await asyncio.gather(*(self._stop_stage(running) for running in self._running))
         self._running.clear()
         await self.web.aclose()
@@ -140,6 +166,8 @@ class Worker:
             stuck = not running.lag.watchdog.healthy(now_s) and f"offsets stand still for {stalled_s:.0f} s"
             # A stage that stopped on purpose stands still, too; a restart would only have it go on.
             found[running.delivery.stage.name] = dead or (not running.delivery.stopped and stuck) or None
+        if self._expiring and self._expiring.done():
+            found["reviews"] = "nobody looks after undecided reviews any more"
         return found
 
     async def readiness(self) -> dict[str, str | None]:

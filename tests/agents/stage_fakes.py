@@ -9,7 +9,7 @@ from pathlib import Path
 
 from agents.errors import UnknownPart
 from agents.policy import Policy
-from agents.ports import Admission, Claim, Held, ScoreInput, Settled
+from agents.ports import Admission, Claim, Held, ScoreInput, Settled, Step
 from schemas.common import Event, Lineage, Message, Passage, Timings, Usage
 from schemas.context import RetrievedContext
 from schemas.cost import CostEvent
@@ -39,7 +39,7 @@ class _Remembered:
     token: int = 0
     until: float = 0.0
     outcome: list[Event] | None = None
-    verdict: list[Event] | None = None
+    concluded: dict[str, list[Event]] = field(default_factory=dict)
 
 
 @dataclass
@@ -91,13 +91,17 @@ class FakeStore:
         return events
 
     async def conclude(
-        self, request: GenerationRequest, events: Sequence[Event], cache_key: str | None = None
+        self,
+        request: GenerationRequest,
+        events: Sequence[Event],
+        cache_key: str | None = None,
+        step: Step = "verdict",
     ) -> Sequence[Event]:
-        known = self._of(request)
-        known.verdict = known.verdict or list(events)
+        known = self._of(request).concluded
+        known.setdefault(step, list(events))
         if cache_key is not None:
             self.cache[cache_key] = next(e for e in events if isinstance(e, GenerationResponse))
-        return known.verdict
+        return known[step]
 
     def _of(self, request: GenerationRequest) -> _Remembered:
         return self.known.setdefault((request.tenant, request.id or "", request.replay), _Remembered())

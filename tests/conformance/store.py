@@ -94,6 +94,8 @@ class RequestStoreContract:
         first, second = internal_error(asked, "scoring", NOW), internal_error(asked, "later", NOW)
         assert await store.conclude(asked, [first]) == [first]
         assert await store.conclude(asked, [second]) == [first]
+        assert await store.conclude(asked, [second], step="resolution") == [second]
+        assert await store.conclude(asked, [first], step="resolution") == [second]
         assert await store.claim(answer.context) == Settled([answer])
 
     async def test_a_released_answer_is_found_by_its_key(self, store: RequestStore) -> None:

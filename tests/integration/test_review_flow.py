@@ -5,16 +5,9 @@ import json
 from collections.abc import Callable
 
 import pytest
-from prometheus_client import CollectorRegistry
 
-from agents.policy import Policy
 from schemas.review import Review
-from streams.expiry import Expiry
-from streams.metrics import Metrics
-from streams.publisher import KafkaPublisher, new_producer
 from streams.reviews import KafkaReviewBook
-from streams.services import utc_now
-from streams.settings import load_settings
 from tests.integration.harness import Installation, count, producer, read, worker
 
 pytestmark = pytest.mark.integration
@@ -65,33 +58,12 @@ review: {escalate_after_s: 1, expire_after_s: 20}
 """
 
 
-async def look_until(at: Installation, policy: Policy, until: Callable[[Review], bool]) -> Review:
-    """Run a new clock of reviews until the only one is as wanted."""
-    settings = load_settings(broker=at.bootstrap, topic_prefix=at.prefix, idempotence=False)
-    producer = new_producer(settings)
-    await producer.start()
-    try:
-        async with KafkaReviewBook(at.bootstrap, at.prefix) as book:
-            publisher = KafkaPublisher(producer, at.prefix, Metrics(CollectorRegistry()), utc_now)
-            expiry = Expiry(
-                book=book,
-                publisher=publisher,
-                policy=policy,
-                clock=utc_now,
-                assigned=lambda: True,
-                on_due=lambda _: None,
-                on_pending=lambda _: None,
-                every_s=0.2,
-            )
-            running = asyncio.create_task(expiry.run())
-            async with asyncio.timeout(60):
-                while not ((found := await book.find("default", "forgotten")) and until(found)):
-                    await asyncio.sleep(0.1)
-            running.cancel()
-            await asyncio.wait([running])
-            return found
-    finally:
-        await producer.stop()
+async def book_until(at: Installation, until: Callable[[Review], bool]) -> Review:
+    """The only review, as soon as it is as wanted."""
+    async with KafkaReviewBook(at.bootstrap, at.prefix) as book, asyncio.timeout(60):
+        while not ((found := await book.find("default", "forgotten")) and until(found)):
+            await asyncio.sleep(0.1)
+        return found
 
 
 def test_an_answer_that_nobody_decides_on_escalates_and_expires_across_a_restart(
@@ -100,17 +72,16 @@ def test_an_answer_that_nobody_decides_on_escalates_and_expires_across_a_restart
     path = installation.data_dir / "hurried.yaml"
     path.write_text(HURRIED)
     installation.extra["SLUICEGATE_POLICY"] = str(path)
-    policy = Policy.load(path)
     installation.run("topics", "create")
     installation.run("send", "Is it safe?", "--risk", "high", "--id", "forgotten")
     with worker(installation):
-        escalated = asyncio.run(look_until(installation, policy, lambda r: r.escalated is not None))
+        escalated = asyncio.run(book_until(installation, lambda r: r.escalated is not None))
         assert escalated.state == "pending"
         (listed,) = json.loads(installation.run("review", "list", "--json").stdout)
         assert (listed["request_id"], bool(listed["escalated"])) == ("forgotten", True)
         assert listed["expires"] > listed["since"]
     with worker(installation, "--stages", "release"):
-        expired = asyncio.run(look_until(installation, policy, lambda r: r.state != "pending"))
+        expired = asyncio.run(book_until(installation, lambda r: r.state != "pending"))
         assert (expired.state, expired.escalated) == ("expired", escalated.escalated)
         responses = read(installation, "genai.responses", lambda seen: len(seen) >= 2)
         judged = read(installation, "genai.moderation", lambda seen: len(seen) >= 4)
