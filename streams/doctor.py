@@ -15,8 +15,8 @@ from agents.routes import Routes
 from streams.indexing import store_of
 from streams.providers import load_providers
 from streams.provision import missing_topics
+from streams.redis_link import new_redis
 from streams.settings import Settings
-from streams.store import new_redis
 
 Level = Literal["ok", "warn", "fail"]
 

@@ -31,9 +31,10 @@ from streams.memory import TopicMemory
 from streams.metrics import Metrics
 from streams.providers import load_providers
 from streams.publisher import KafkaPublisher, new_producer
+from streams.redis_link import RedisLink, new_redis
 from streams.reviews import KafkaReviewBook
 from streams.settings import Settings
-from streams.store import RedisStore, new_redis
+from streams.store import RedisStore
 
 log = structlog.get_logger(__name__)
 
@@ -103,7 +104,9 @@ class Services:
             generation=_generation(settings, providers, metrics),
             judge=judge,
             retriever=EmbeddedRetriever(IndexStore(settings.data_dir / "indexes"), embedder, pool),
-            store=RedisStore(new_redis(settings), settings, metrics, memory.recall),
+            store=RedisStore(
+                RedisLink(new_redis(settings), settings, metrics), settings, metrics, memory.recall
+            ),
             producer=producer,
             publisher=KafkaPublisher(producer, settings.topic_prefix, metrics, utc_now),
             review_book=KafkaReviewBook(settings.broker, settings.topic_prefix),

@@ -7,17 +7,11 @@ import asyncio
 import contextlib
 import itertools
 import random
-import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
-import redis.asyncio as redis
 import structlog
-from aiokafka.errors import KafkaError
-from redis.asyncio.lock import Lock
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from agents.ports import Admission, Claim, Held, Settled, Step
@@ -31,89 +25,52 @@ from schemas.response import GenerationResponse
 from schemas.review import Review
 from streams import scripts
 from streams.journal import pack, unpack
+from streams.keys import Keys
 from streams.metrics import Metrics
+from streams.rebuild import Rebuild, Recall, nothing
+from streams.redis_link import RedisLink
 from streams.settings import Settings
 
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
-_PAUSE_S = 1.0
-_LOOK_AGAIN_S = 0.2
-_REBUILD_S = 30.0
-_CONNECTIONS = 32
-_BATCH = 500
 _LONGEST_LOOK_S = 1.0
 _UNGUARDED = Claim(0)
 
 
-async def _nothing() -> AsyncIterator[Event]:
-    none: tuple[Event, ...] = ()
-    for event in none:
-        yield event
-
-
-@contextlib.asynccontextmanager
-async def _released(lock: Lock) -> AsyncIterator[None]:
-    try:
-        yield
-    finally:
-        with contextlib.suppress(RedisError, OSError, TimeoutError):  # it ends by itself then
-            await lock.release()
-
-
 class RedisStore:
-    """Implements `agents.ports.RequestStore`; swallows outages, counts each, and pauses after one.
-
-    After a failed command Redis is left alone for a second, so that an outage costs a request nothing. Only what
-    keeps an answer from being paid for twice is worth waiting for: those commands are tried again until the outage
-    has lasted for `redis_patience_s`, because a worker that was short of time sees outages that are none.
-    """
+    """Implements `agents.ports.RequestStore`; `recall` is what the topics say to a Redis that was emptied."""
 
     def __init__(
-        self,
-        client: "redis.Redis",
-        settings: Settings,
-        metrics: Metrics,
-        recall: Callable[[], AsyncIterator[Event]] = _nothing,
-        monotonic: Callable[[], float] = time.monotonic,
+        self, link: RedisLink, settings: Settings, metrics: Metrics, recall: Recall = nothing
     ) -> None:
-        self._redis = client
+        self._link = link
         self._metrics = metrics
-        self._monotonic = monotonic
-        self._prefix = f"sluicegate:{settings.topic_prefix}"
-        self._recall = recall
-        self._memory = f"{self._prefix}:memory"
-        self._rebuilding: asyncio.Task[None] | None = None
-        self._forgot_since: float | None = None
+        self._keys = Keys(settings.topic_prefix, settings.cache_epoch)
         self._cache_ttl_s = settings.cache_ttl_s
-        self._epoch = settings.cache_epoch
-        self._journal_ttl_s = settings.journal_ttl_s
+        self._life_s = settings.journal_ttl_s
         self._lease_ms = int(settings.claim_lease_s * 1e3)
-        self._patience_s = settings.redis_patience_s
-        self._away_since: float | None = None
-        self._away_until = 0.0
         self._me = uuid.uuid4().hex
         self._claims = itertools.count()
-        self._connections = asyncio.Semaphore(_CONNECTIONS)
         self._held: dict[str, int] = {}
         self._renewing: asyncio.Task[None] | None = None
-        self._back = asyncio.Event()
+        self._memory = Rebuild(link, self._keys, recall, self._life_s, self._me)
 
     async def admit(self, request: GenerationRequest, position: str, cache_key: str | None) -> Admission:
         """In one round trip: note the id for the record at `position`, find its outcome, look in the cache."""
         looked_up = cache_key is not None and self._cache_ttl_s > 0
-        name = self._name(request)
+        name = self._keys.of(request)
 
         async def command() -> list[Any]:
-            pipe = self._redis.pipeline(transaction=False)
+            pipe = self._link.client.pipeline(transaction=False)
             pipe.hsetnx(name, "position", position)
             pipe.hmget(name, "position", "outcome")
-            pipe.expire(name, self._journal_ttl_s)
+            pipe.expire(name, self._life_s)
             if looked_up and cache_key:
-                pipe.get(self._cache_name(cache_key))
+                pipe.get(self._keys.answer(cache_key))
             return list(await pipe.execute())
 
-        found = await self._guarded("admit", command)
+        found = await self._link.once("admit", command)
         if found is None:
             if looked_up:
                 self._metrics.cache_lookups_total.labels(result="error").inc()
@@ -130,10 +87,10 @@ class RedisStore:
 
     async def claim(self, context: RetrievedContext) -> Claim | Held | Settled:
         """Claim the right to pay for the request, with a lease that is renewed until it is settled or released."""
-        name = self._name(context.request)
+        name = self._keys.of(context.request)
         owner = f"{self._me}:{next(self._claims)}"
         found = await self._patiently(
-            "claim", lambda: self._eval(scripts.CLAIM, name, self._lease_ms, self._journal_ttl_s, owner)
+            "claim", lambda: self._eval(scripts.CLAIM, name, self._lease_ms, self._life_s, owner)
         )
         if found is None:
             self._metrics.claims_total.labels(result="unguarded").inc()
@@ -156,7 +113,7 @@ class RedisStore:
         self, context: RetrievedContext, events: Sequence[Event], claim: Claim
     ) -> Settled | None:
         """Write the outcome, unless there is one; None when an end without an answer lost its claim to another."""
-        name = self._name(context.request)
+        name = self._keys.of(context.request)
         is_answer = any(isinstance(event, Draft) for event in events)
         packed = pack(events)
         found = await self._settled(name, packed, claim, fenced=not is_answer)
@@ -168,15 +125,15 @@ class RedisStore:
 
     async def release(self, context: RetrievedContext, claim: Claim) -> None:
         """Give a claim up without an outcome."""
-        name = self._name(context.request)
+        name = self._keys.of(context.request)
         self._held.pop(name, None)
         if claim.token:
-            await self._guarded("release", lambda: self._eval(scripts.RELEASE, name, claim.token))
+            await self._link.once("release", lambda: self._eval(scripts.RELEASE, name, claim.token))
 
     async def end(self, request: GenerationRequest, events: Sequence[Event]) -> Sequence[Event]:
         """Write the outcome of a request that nobody needs to pay for; returns what is to be published."""
         packed = pack(events)
-        found = await self._settled(self._name(request), packed, _UNGUARDED, fenced=True)
+        found = await self._settled(self._keys.of(request), packed, _UNGUARDED, fenced=True)
         if isinstance(found, bytes) and found != packed:
             return _response_events(found)
         return [] if found == scripts.FENCED else events
@@ -189,14 +146,14 @@ class RedisStore:
         step: Step = "verdict",
     ) -> Sequence[Event]:
         """Write the verdict on a draft, or the resolution of its review, unless there is one; returns what holds."""
-        name, packed = self._name(request), pack(events)
+        name, packed = self._keys.of(request), pack(events)
 
         async def command() -> bytes | int:
-            pipe = self._redis.pipeline(transaction=False)
-            pipe.eval(scripts.CONCLUDE, 2, name, self._memory, step, packed, self._journal_ttl_s)
+            pipe = self._link.client.pipeline(transaction=False)
+            pipe.eval(scripts.CONCLUDE, 2, name, self._keys.memory, step, packed, self._life_s)
             if cache_key is not None and self._cache_ttl_s:
                 response = next(event for event in events if isinstance(event, GenerationResponse))
-                pipe.set(self._cache_name(cache_key), encode(response), ex=self._cache_life_s())
+                pipe.set(self._keys.answer(cache_key), encode(response), ex=self._cache_life_s())
             found: list[bytes | int] = await pipe.execute()
             return found[0]
 
@@ -207,130 +164,52 @@ class RedisStore:
     async def start(self) -> None:
         """Begin to renew the leases of claims that are held, and see that Redis remembers."""
         self._renewing = asyncio.create_task(self._renew())
-        self._rebuilding = asyncio.create_task(self._rebuild())
+        self._memory.begin()
 
     async def ping(self) -> bool:
         """Whether Redis answers now."""
         try:
-            return bool(await self._redis.ping())
+            return bool(await self._link.client.ping())
         except (RedisError, OSError, TimeoutError):
             return False
 
     async def aclose(self) -> None:
         """Close the connections."""
-        for task in (self._renewing, self._rebuilding):
-            if task:
-                task.cancel()
-        await self._redis.aclose()
+        if self._renewing:
+            self._renewing.cancel()
+        self._memory.cancel()
+        await self._link.aclose()
 
     async def _settled(self, name: str, packed: bytes, claim: Claim, *, fenced: bool) -> bytes | int | None:
         return await self._patiently(
             "settle",
-            lambda: self._eval(scripts.SETTLE, name, claim.token, packed, self._journal_ttl_s, int(fenced)),
+            lambda: self._eval(scripts.SETTLE, name, claim.token, packed, self._life_s, int(fenced)),
         )
 
     async def _renew(self) -> None:
         """All leases in one command, three times a lease: a stutter of one or two loses none."""
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._back.wait(), self._lease_ms / 3e3)
-            self._back.clear()
+                await asyncio.wait_for(self._link.back.wait(), self._lease_ms / 3e3)
+            self._link.back.clear()
             if self._held:
-                await self._guarded("renew", self._renew_all)
+                await self._link.once("renew", self._renew_all)
 
     async def _renew_all(self) -> None:
         held = dict(self._held)
-        await self._redis.eval(scripts.RENEW, len(held), *held, self._lease_ms, *held.values())
+        await self._link.client.eval(scripts.RENEW, len(held), *held, self._lease_ms, *held.values())
 
     async def _eval(self, script: str, name: str, *arguments: str | int | bytes) -> Any:
         # By text, not by hash: a Redis that was restarted knows no hash, and asking twice costs more than the text.
-        return await self._redis.eval(script, 2, name, self._memory, *arguments)
-
-    async def _rebuild(self) -> None:
-        """Give an emptied Redis its memory back, before anybody claims what was paid for already.
-
-        One worker does it, after a moment in which all others renew the claims that they hold.
-        """
-        while True:
-            try:
-                if await self._redis.exists(self._memory):
-                    return
-                lock = self._redis.lock(f"{self._memory}:rebuilding", timeout=_REBUILD_S, blocking=False)
-                if await lock.acquire():
-                    async with _released(lock):
-                        await asyncio.sleep(_PAUSE_S + _LOOK_AGAIN_S)
-                        count = await self._remind()
-                        await self._redis.set(self._memory, self._me)
-                    log.info("redis.remembers", events=count)
-            except (RedisError, KafkaError, OSError, TimeoutError) as error:
-                log.warning("redis.forgot", error=repr(error))
-            await asyncio.sleep(_LOOK_AGAIN_S)
-
-    async def _remind(self) -> int:
-        """Write what the topics say into the journal, where it says nothing."""
-        count, pipe = 0, self._redis.pipeline(transaction=False)
-        async for event in self._recall():
-            for name, field, packed in self._reminders(event):
-                pipe.eval(scripts.REMIND, 1, name, field, packed, self._journal_ttl_s)
-            count += 1
-            if len(pipe) >= _BATCH:
-                await pipe.execute()
-        await pipe.execute()
-        return count
-
-    def _reminders(self, event: Event) -> Iterator[tuple[str, str, bytes]]:
-        match event:
-            case Draft():
-                yield self._name(event.context.request), "outcome", pack([event, event.cost])
-            case GenerationResponse() if event.terminal:
-                # Of a draft, the verdict; else the outcome, which stays unwritten where the draft is.
-                name = self._named(event.tenant, event.request_id, event.replay)
-                packed = pack([event])
-                yield from ((name, step, packed) for step in ("outcome", "verdict", "resolution"))
+        return await self._link.client.eval(script, 2, name, self._keys.memory, *arguments)
 
     async def _patiently(self, operation: str, command: Callable[[], Awaitable[T]]) -> T | None:
-        while True:
-            found = await self._guarded(operation, command)
-            if found == scripts.FORGOTTEN:
-                found, since = None, self._forgotten()
-            elif found is not None:
-                self._forgot_since = None
-                return found
-            else:
-                since = self._away_since or self._monotonic()
-            if self._monotonic() - since > self._patience_s:
-                return None
-            await asyncio.sleep(_LOOK_AGAIN_S)
+        return await self._link.patiently(operation, command, self._remembers)
 
-    def _forgotten(self) -> float:
-        """See that Redis is told again; returns since when it knows nothing."""
-        if self._rebuilding is None or self._rebuilding.done():
-            self._rebuilding = asyncio.create_task(self._rebuild())
-        if self._forgot_since is None:
-            self._forgot_since = self._monotonic()
-        return self._forgot_since
-
-    async def _guarded(self, operation: str, command: Callable[[], Awaitable[T]]) -> T | None:
-        # The queue for a connection is ours: in the pool's a burst of work would look like an outage.
-        async with self._connections:
-            return await self._tried(operation, command)
-
-    async def _tried(self, operation: str, command: Callable[[], Awaitable[T]]) -> T | None:
-        if self._monotonic() < self._away_until:
-            self._metrics.redis_errors_total.labels(operation=operation).inc()
-            return None
-        try:
-            done = await command()
-        except (RedisError, OSError, TimeoutError) as error:
-            self._metrics.redis_errors_total.labels(operation=operation).inc()
-            self._away_since = self._away_since or self._monotonic()
-            self._away_until = self._monotonic() + _PAUSE_S
-            log.warning("redis.away", operation=operation, error=repr(error))
-            return None
-        if self._away_since is not None:
-            self._away_since, self._away_until = None, 0.0
-            self._back.set()  # it may have lost our claims: they are renewed at once
-        return done
+    def _remembers(self, found: object) -> bool:
+        if found == scripts.FORGOTTEN:
+            self._memory.begin()
+        return found != scripts.FORGOTTEN
 
     def _answer(self, value: object) -> GenerationResponse | None:
         if not isinstance(value, bytes):
@@ -344,16 +223,6 @@ class RedisStore:
         """Spread by 10 %, so that answers of one burst do not end at once."""
         return max(1, int(self._cache_ttl_s * random.uniform(0.9, 1.0)))  # noqa: S311  # not a secret
 
-    def _name(self, request: GenerationRequest) -> str:
-        return self._named(request.tenant, request.id or "", request.replay)
-
-    def _named(self, tenant: str, request_id: str, replay: int) -> str:
-        replayed = f"~{replay}:" if replay else ""  # no tenant's name begins so
-        return f"{self._prefix}:request:{replayed}{tenant}:{request_id}"
-
-    def _cache_name(self, key: str) -> str:
-        return f"{self._prefix}:answer:{self._epoch}:{key}"
-
 
 def _whole(held: Sequence[Event], ours: Sequence[Event]) -> Sequence[Event]:
     """What holds, with what ours has beside the response when it was read back from a topic as the response alone."""
@@ -366,15 +235,3 @@ def _whole(held: Sequence[Event], ours: Sequence[Event]) -> Sequence[Event]:
 def _response_events(outcome: bytes | None) -> list[Event]:
     """An outcome without an answer; nothing for a draft, which is for its own stage to publish."""
     return (unpack(outcome) if outcome else None) or []
-
-
-def new_redis(settings: Settings) -> "redis.Redis":
-    """A client whose every command is bounded in time and never retried behind our back."""
-    pool = redis.ConnectionPool.from_url(
-        settings.redis_url,
-        max_connections=2 * _CONNECTIONS,
-        socket_timeout=settings.redis_timeout_s,
-        socket_connect_timeout=settings.redis_timeout_s,
-        retry=Retry(NoBackoff(), 0),
-    )
-    return redis.Redis.from_pool(pool)  # closes the pool with itself

@@ -14,8 +14,9 @@ from agents.ports import Admission, Claim, Held, Settled
 from schemas.common import Event
 from streams.embedded import EmbeddedRedis
 from streams.metrics import Metrics
+from streams.redis_link import RedisLink, new_redis
 from streams.settings import Settings
-from streams.store import RedisStore, new_redis
+from streams.store import RedisStore
 from tests.agents.stage_fakes import NOW, draft, request
 from tests.conformance.store import LEASE_S, RequestStoreContract
 
@@ -29,7 +30,7 @@ def settings(url: str, **more: object) -> Settings:
 async def new_store(at: Settings) -> RedisStore:
     """One whose Redis remembers, as after its first start."""
     store = forgetful_store(at)
-    await store._redis.set(store._memory, "test")
+    await store._link.client.set(store._keys.memory, "test")
     return store
 
 
@@ -38,7 +39,8 @@ def forgetful_store(at: Settings, *known: Event) -> RedisStore:
         for event in known:
             yield event
 
-    return RedisStore(new_redis(at), at, Metrics(CollectorRegistry()), recall)
+    metrics = Metrics(CollectorRegistry())
+    return RedisStore(RedisLink(new_redis(at), at, metrics), at, metrics, recall)
 
 
 class TestRedisStore(RequestStoreContract):
@@ -178,6 +180,6 @@ async def test_a_draft_is_kept_without_its_context_and_small(each_redis) -> None
     assert isinstance(claim, Claim)
     await store.settle(draft().context, [draft("word " * 400)], claim)
     client = new_redis(at)
-    kept = await client.hget(store._name(request()), "outcome")
+    kept = await client.hget(store._keys.of(request()), "outcome")
     assert len(kept) < 1_000
     await asyncio.gather(store.aclose(), client.aclose())

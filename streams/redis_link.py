@@ -1,0 +1,102 @@
+"""One way to Redis: every command bounded in time, outages noticed, counted, and waited for only where it pays."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import redis.asyncio as redis
+import structlog
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from streams.metrics import Metrics
+from streams.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+PAUSE_S = 1.0
+"""Redis is left alone for so long after an error, so that an outage costs a request nothing."""
+LOOK_AGAIN_S = 0.2
+_CONNECTIONS = 32
+
+
+class RedisLink:
+    """Runs commands; None is the answer of a Redis that is away.
+
+    Only what keeps an answer from being paid for twice is worth waiting for: `patiently` tries again until the outage
+    has lasted for `redis_patience_s`, because a worker that was short of time sees outages that are none.
+    """
+
+    def __init__(
+        self,
+        client: "redis.Redis",
+        settings: Settings,
+        metrics: Metrics,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.client = client
+        self.back = asyncio.Event()
+        """Set when Redis answers again after it was away."""
+        self._metrics, self._monotonic = metrics, monotonic
+        self._patience_s = settings.redis_patience_s
+        self._since: float | None = None
+        self._pause_until = 0.0
+        self._connections = asyncio.Semaphore(_CONNECTIONS)
+
+    async def once(self, operation: str, command: Callable[[], Awaitable[T]]) -> T | None:
+        """Run a command; None when Redis is away."""
+        # The queue for a connection is ours: in the pool's a burst of work would look like an outage.
+        async with self._connections:
+            if self._monotonic() < self._pause_until:
+                self._metrics.redis_errors_total.labels(operation=operation).inc()
+                return None
+            try:
+                found = await command()
+            except (RedisError, OSError, TimeoutError) as error:
+                self._lost(operation, error)
+                return None
+        if self._since is not None:
+            self._since, self._pause_until = None, 0.0
+            self.back.set()
+        return found
+
+    async def patiently(
+        self, operation: str, command: Callable[[], Awaitable[T]], ready: Callable[[T], bool] = lambda _: True
+    ) -> T | None:
+        """Run a command again until Redis answers, and is `ready`; None when that takes too long."""
+        waiting_since: float | None = None
+        while True:
+            found = await self.once(operation, command)
+            if found is not None and ready(found):
+                return found
+            if waiting_since is None:
+                waiting_since = self._since or self._monotonic()
+            if self._monotonic() - waiting_since > self._patience_s:
+                return None
+            await asyncio.sleep(LOOK_AGAIN_S)
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self.client.aclose()
+
+    def _lost(self, operation: str, error: Exception) -> None:
+        self._metrics.redis_errors_total.labels(operation=operation).inc()
+        if self._since is None:
+            log.warning("redis.away", operation=operation, error=repr(error))
+        self._since = self._since or self._monotonic()
+        self._pause_until = self._monotonic() + PAUSE_S
+
+
+def new_redis(settings: Settings) -> "redis.Redis":
+    """A client whose every command is bounded in time and never retried behind our back."""
+    pool = redis.ConnectionPool.from_url(
+        settings.redis_url,
+        max_connections=2 * _CONNECTIONS,
+        socket_timeout=settings.redis_timeout_s,
+        socket_connect_timeout=settings.redis_timeout_s,
+        retry=Retry(NoBackoff(), 0),
+    )
+    return redis.Redis.from_pool(pool)  # closes the pool with itself
