@@ -5,8 +5,8 @@ the chunk (`docs/delivery.md` has the measurement). One app per stage, because e
 its own: workers with different stages must not disturb each other's assignment.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 import faust
 import structlog
@@ -22,6 +22,9 @@ from streams.settings import Settings
 
 log = structlog.get_logger(__name__)
 
+_LET_GO_S = 2.0
+"""How long a rebalance waits for work in flight: model calls may take longer, and then go on under their claims."""
+
 
 class Chunk:
     """Looks like one record to Faust: its value is the list of records, its offset the last one's."""
@@ -36,6 +39,22 @@ class Chunk:
         self.topic, self.partition, self.offset = last.topic, last.partition, last.offset
         self.timestamp, self.timestamp_type = last.timestamp, last.timestamp_type
         self.value: Sequence[RawRecord] = records
+
+
+class Work(Protocol):
+    """What is done with the records: `streams.delivery.Delivery`."""
+
+    def progress(self, topic: str, partition: int, generation: object) -> Progress | None:
+        """What may be committed of a partition under an assignment."""
+        ...
+
+    async def let_go(self, timeout_s: float) -> None:
+        """Partitions are about to be dealt out anew."""
+        ...
+
+    def go_on(self) -> None:
+        """Partitions have been dealt out."""
+        ...
 
 
 class _Thread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # faust is untyped
@@ -79,7 +98,7 @@ class _ChunkConsumer(driver.Consumer):  # type: ignore[misc]
     async def force_commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:  # noqa: ARG002, FBT001, FBT002  # Faust's signature
         """Commit what changed since the last commit."""
         generation = self.app.consumer_generation_id
-        found = {tp: self.app.progress(tp.topic, tp.partition, generation) for tp in self.assignment()}
+        found = {tp: self.app.work.progress(tp.topic, tp.partition, generation) for tp in self.assignment()}
         wanted = {tp: (one.next, one.text()) for tp, one in found.items() if one is not None}
         changed = {tp: told for tp, told in wanted.items() if self._told.get(tp) != told}
         if not changed:
@@ -91,8 +110,9 @@ class _ChunkConsumer(driver.Consumer):  # type: ignore[misc]
         return done
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
-        """Commit what is done before others get the partitions: what is committed is not read twice."""
+        """End what can be ended soon, and commit what is done: others then do not do it again."""
         self.joined = False
+        await self.app.work.let_go(_LET_GO_S)
         await self.commit()
         await super().on_partitions_revoked(revoked)
         for tp in revoked:
@@ -101,6 +121,7 @@ class _ChunkConsumer(driver.Consumer):  # type: ignore[misc]
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         """Note that the group has us, even where it has no partition for us."""
         await super().on_partitions_assigned(assigned, generation_id)
+        self.app.work.go_on()
         self.joined = True
 
     async def _wait_next_records(self, timeout: float) -> tuple[Any, Any]:  # noqa: ASYNC109  # Faust's signature
@@ -121,8 +142,7 @@ class StageApp(faust.App):  # type: ignore[misc]
     """The Faust app of one stage."""
 
     chunk_size: int = 64
-    progress: Callable[[str, int, int], Progress | None]
-    """What may be committed of a partition under an assignment."""
+    work: Work
 
     def _new_transport(self) -> Any:
         return _ChunkTransport(super()._new_transport().url, self)

@@ -85,6 +85,8 @@ class Delivery(Generic[E]):
     _topic: str = field(init=False)
     _gauge: Gauge = field(init=False)
     _closing: asyncio.Event = field(init=False, default_factory=asyncio.Event)
+    _letting_go: bool = field(init=False, default=False)
+    _assignment: int = field(init=False, default=0)
     _free: asyncio.Semaphore = field(init=False)
     _tasks: dict[Place, asyncio.Task[None]] = field(init=False, default_factory=dict)
     _ledgers: dict[Partition, tuple[object, Ledger]] = field(init=False, default_factory=dict)
@@ -113,15 +115,35 @@ class Delivery(Generic[E]):
         `generation` names the assignment they were read under. A newer one drops what is left of the older: its
         records are read again from the committed offset.
         """
+        assignment = self._assignment
         ledger = await self._ledger(generation, records[0])
         for record in records:
             await self._free.acquire()
             if self.stopped:
                 await self._closing.wait()
-            if self._closing.is_set():
+            if self._closing.is_set() or self._letting_go or assignment != self._assignment:
                 self._free.release()
-                return  # unacked: whoever gets the partition reads it again
+                return  # not begun: whoever gets the partition reads it again
             self._begin(record, ledger)
+
+    async def let_go(self, timeout_s: float) -> None:
+        """Partitions are about to be dealt out anew: begin nothing, and give what is at work a moment to end.
+
+        What is done when they go is not done again by others. What is not goes on here, too, and is adopted if its
+        partition comes back; a stage that only waits drops it.
+        """
+        self._letting_go = True
+        self._assignment += 1
+        tasks = set(self._tasks.values())
+        if self.stage.waits:
+            for task in tasks:
+                task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=timeout_s)
+
+    def go_on(self) -> None:
+        """Partitions have been dealt out."""
+        self._letting_go = False
 
     def _begin(self, record: RawRecord, ledger: Ledger) -> None:
         place = (record.topic, record.partition, record.offset)

@@ -46,7 +46,11 @@ def bind(app: StageApp, delivery: Delivery[Any], settings: Settings) -> None:
 
     async def agent(stream: Any) -> None:
         async for event in stream.noack().events():
-            await delivery.accept(event.message.value, event.message.generation_id)
+            message = event.message
+            if (
+                message.generation_id == app.consumer_generation_id
+            ):  # else it is read again, by whoever has it now
+                await delivery.accept(message.value, message.generation_id)
 
-    app.progress = delivery.progress
+    app.work = delivery
     app.agent(topic, name=delivery.stage.name)(agent)

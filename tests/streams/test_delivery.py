@@ -382,3 +382,61 @@ async def test_what_an_earlier_owner_finished_is_not_handled_again() -> None:
     await rule.drain(1)
     assert handled == [5, 7, 9]
     assert committed(rule) == (10, [])
+
+
+async def test_a_rebalance_waits_a_moment_for_what_is_at_work_and_begins_nothing() -> None:
+    go, handled = asyncio.Event(), []
+
+    async def handle(request: GenerationRequest, origin: Origin) -> Sequence[Event]:
+        handled.append(origin.offset)
+        await go.wait()
+        return []
+
+    rule = delivery(handle, FakePublisher(), window=2)
+    feeding = asyncio.create_task(rule.accept([Record(offset) for offset in range(5)], 1))
+    await asyncio.sleep(0.01)
+    letting_go = asyncio.create_task(rule.let_go(5.0))
+    await asyncio.sleep(0.01)
+    go.set()
+    await asyncio.wait_for(letting_go, 1)
+    await feeding
+    assert (handled, committed(rule)) == ([0, 1], (2, []))
+    await rule.accept([Record(2)], 1)
+    assert handled == [0, 1], "nothing begins before partitions are dealt out"
+    rule.go_on()
+    await rule.accept([Record(2)], 2)
+    await rule.drain(1)
+    assert handled == [0, 1, 2]
+
+
+async def test_a_rebalance_does_not_wait_long_for_slow_work_which_goes_on() -> None:
+    go = asyncio.Event()
+
+    async def handle(request: GenerationRequest, origin: Origin) -> Sequence[Event]:
+        await go.wait()
+        return [request]
+
+    publisher = FakePublisher()
+    rule = delivery(handle, publisher)
+    await rule.accept([Record(0)], 1)
+    await asyncio.sleep(0.01)
+    await asyncio.wait_for(rule.let_go(0.05), 1)
+    assert committed(rule) == (0, [])
+    rule.go_on()
+    go.set()
+    await rule.drain(1)
+    assert len(publisher.published) == 1
+
+
+async def test_a_stage_that_only_waits_drops_its_work_at_a_rebalance() -> None:
+    async def handle(request: GenerationRequest, origin: Origin) -> Sequence[Event]:
+        await asyncio.sleep(60)
+        return [request]
+
+    rule = delivery(handle, FakePublisher())
+    rule.stage.waits = True
+    await rule.accept([Record(0)], 1)
+    await asyncio.sleep(0.01)
+    await asyncio.wait_for(rule.let_go(5.0), 1)
+    await asyncio.sleep(0.01)
+    assert rule.in_flight == 0
