@@ -224,6 +224,15 @@ class Generations(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """With time and a model that answers, every request ends."""
+        try:
+            self.end_everything()
+        finally:
+            for task in self.working:
+                task.cancel()
+            self.loop.run_until_complete(asyncio.gather(*self.working, return_exceptions=True))
+            self.loop.close()
+
+    def end_everything(self) -> None:
         for context in self.contexts:
             self.deliver(context)
         for _ in range(200):
@@ -237,10 +246,6 @@ class Generations(RuleBasedStateMachine):
         self.nothing_is_bought_twice()
         self.nothing_ends_in_two_ways()
         assert all(self.ended.values()), self.ended
-        for task in self.working:
-            task.cancel()
-        self.go_on()
-        self.loop.close()
 
 
 TestGenerations = Generations.TestCase

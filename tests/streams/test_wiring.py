@@ -1,9 +1,15 @@
 """The table of agents: complete, and true to what the agents return."""
 
 from collections.abc import Sequence
+from random import Random
 
 from agents.admission import RetrievalStage
+from agents.costing import Prices
+from agents.errors import ModelRateLimited, ModelRejected, Unprocessable
+from agents.generation import GenerationStage
+from agents.retries import RetryStage
 from agents.review import ReleaseStage
+from agents.routes import Routes
 from agents.scoring import ScoringStage
 from schemas import channels
 from schemas.common import Event, Lineage
@@ -21,6 +27,7 @@ from tests.agents.stage_fakes import (
     policy,
     request,
 )
+from tests.agents.test_generation import PROMPTS, FakeProvider, FakeTime, context
 
 
 def topics(events: Sequence[Event]) -> set[str]:
@@ -59,3 +66,24 @@ async def test_scoring_and_release_write_what_the_table_says(tmp_path) -> None:
     release = ReleaseStage(FakeBook({("default", "r1"): held[0]}), FakeJudge(), rules, FakeClock())
     events = await release.handle(ReviewDecision(request_id="r1", action="approve", reviewer="ann"))
     assert topics(events) == set(BY_STAGE["release"].writes)
+
+
+async def test_generation_and_retries_write_what_the_table_says(tmp_path) -> None:
+    time = FakeTime()
+    path = tmp_path / "routes.yaml"
+    path.write_text("default: {targets: [{provider: a}]}\n")
+    errors = [ModelRateLimited("429", 30.0), ModelRejected("401")]
+    provider = FakeProvider("a", errors)
+    stage = GenerationStage(
+        PROMPTS, {"a": provider}, Routes.load(path), Prices(), time.clock, time.sleep, Random(1)
+    )
+    store = FakeStore()
+    (parked,) = await stage.handle(context(id="r1"), store)
+    failed, letter = await stage.handle(context(id="r2"), store)
+    bought = await stage.handle(context(id="r3"), store)
+    assert isinstance(letter, Unprocessable)
+    assert topics([parked, failed, *bought]) == set(BY_STAGE["generation"].writes)
+    retries = RetryStage(time.clock, time.sleep)
+    hop = await retries.handle(parked)
+    time.now = parked.not_before
+    assert topics([*hop, *(await retries.handle(parked))]) == set(BY_STAGE["retries"].writes)
