@@ -229,7 +229,8 @@ class Generations(RuleBasedStateMachine):
         finally:
             for task in self.working:
                 task.cancel()
-            self.loop.run_until_complete(asyncio.gather(*self.working, return_exceptions=True))
+            if self.working:
+                self.loop.run_until_complete(asyncio.wait(self.working))
             self.loop.close()
 
     def end_everything(self) -> None:
