@@ -124,6 +124,21 @@ async def worker_freeze(target: Target, fault: Planned) -> str:
     return worker.name
 
 
+async def slow_consumer(target: Target, fault: Planned) -> str:
+    """A worker gets a fifth of the time, in pieces: too slow for its share, too quick to be taken for dead."""
+    slots = target.workers.slots
+    worker = target.workers.at(slots[int(fault.dice * len(slots))])
+    ends_at = asyncio.get_running_loop().time() + fault.lasts_s
+    while worker is not None and worker.pid is not None and asyncio.get_running_loop().time() < ends_at:
+        freeze(worker)
+        try:
+            await asyncio.sleep(0.4)
+        finally:
+            thaw(worker)
+        await asyncio.sleep(0.1)
+    return worker.name if worker is not None else "nobody: it was down already"
+
+
 FAULTS: Mapping[str, Fault] = {
     "kill": kill,
     "broker": broker,
@@ -137,5 +152,6 @@ FAULTS: Mapping[str, Fault] = {
     "model-hang": model("hang", 0.1, 0.3),
     "slow-model": slow_model,
     "rebalance": rebalance,
+    "slow-consumer": slow_consumer,
     "freeze": worker_freeze,
 }

@@ -32,6 +32,7 @@ KINDS: tuple[Kind, ...] = (
     Kind("model-hang", "model", 8, 1, "a share of the calls gets no answer before its time is up"),
     Kind("slow-model", "model", 15, 1, "every call takes 2 s"),
     Kind("rebalance", "group", 6, 20, "one more worker joins the groups and leaves them by SIGTERM"),
+    Kind("slow-consumer", "worker", 10, 3, "a worker reads in fits and starts: a fifth of the time"),
     Kind("freeze", "worker", 9, 3, "a worker stands still (SIGSTOP) until others have its partitions"),
 )
 BY_NAME = {kind.name: kind for kind in KINDS}
