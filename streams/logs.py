@@ -11,6 +11,9 @@ from streams.settings import Settings
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
+_MOST = 1_000
+"""Different sayings remembered."""
+
 
 def configure_logs(settings: Settings) -> None:
     """Set up once, when a process starts."""
@@ -53,6 +56,8 @@ class OnceInAWhile(logging.Filter):
         if now - last < self._every_s:
             self._said[key] = last, left_out + 1
             return False
+        if len(self._said) > _MOST:
+            self._said.clear()
         self._said[key] = now, 0
         if left_out:
             record.msg = f"{record.msg} (and {left_out} times more)"
