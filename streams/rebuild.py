@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 import structlog
 from aiokafka.errors import KafkaError
 from redis.asyncio.lock import Lock
-from redis.exceptions import RedisError
+from redis.exceptions import LockError, RedisError
 
 from schemas.common import Event
 from schemas.draft import Draft
@@ -20,7 +20,8 @@ from streams.redis_link import LOOK_AGAIN_S, PAUSE_S, RedisLink
 log = structlog.get_logger(__name__)
 
 Recall = Callable[[], AsyncIterator[Event]]
-_LONGEST_S = 30.0
+_LOCK_S = 5.0
+"""How long the others wait for a worker that died over it."""
 _BATCH = 500
 
 
@@ -56,19 +57,19 @@ class Rebuild:
                 if await redis.exists(self._keys.memory):
                     return
                 name = f"{self._keys.memory}:rebuilding"
-                lock = redis.lock(name, timeout=_LONGEST_S, blocking=False)
+                lock = redis.lock(name, timeout=_LOCK_S, blocking=False)
                 if await lock.acquire():
                     async with _released(lock):
                         # Every other worker has renewed the claims that it holds by then.
                         await asyncio.sleep(PAUSE_S + LOOK_AGAIN_S)
-                        count = await self._remind()
+                        count = await self._remind(lock)
                         await redis.set(self._keys.memory, self._me)
                     log.info("redis.remembers", events=count)
             except (RedisError, KafkaError, OSError, TimeoutError) as error:
                 log.warning("redis.forgot", error=repr(error))
             await asyncio.sleep(LOOK_AGAIN_S)
 
-    async def _remind(self) -> int:
+    async def _remind(self, lock: Lock) -> int:
         """Write what the topics say into the journal, where it says nothing."""
         count, pipe = 0, self._link.client.pipeline(transaction=False)
         async for event in self._recall():
@@ -77,6 +78,8 @@ class Rebuild:
             count += 1
             if len(pipe) >= _BATCH:
                 await pipe.execute()
+                with contextlib.suppress(LockError):  # another one began, too: it writes the same
+                    await lock.extend(_LOCK_S, replace_ttl=True)
         await pipe.execute()
         return count
 

@@ -46,6 +46,11 @@ class RedisLink:
         self._pause_until = 0.0
         self._connections = asyncio.Semaphore(_CONNECTIONS)
 
+    @property
+    def away(self) -> bool:
+        """Whether the last command failed."""
+        return self._since is not None
+
     async def once(self, operation: str, command: Callable[[], Awaitable[T]]) -> T | None:
         """Run a command; None when Redis is away."""
         # The queue for a connection is ours: in the pool's a burst of work would look like an outage.

@@ -8,9 +8,12 @@ A request is one hash: position, token, owner, until, outcome, verdict, resoluti
 
 CLAIMED, HELD, SETTLED = 0, 1, 2
 FENCED, FORGOTTEN = 0, -1
-"""FORGOTTEN: Redis was emptied, and its memory has not been rebuilt yet (`streams/memory.py`)."""
+"""FORGOTTEN: Redis was emptied, and its memory has not been rebuilt yet (`streams/rebuild.py`).
 
-_REMEMBERS = f"if redis.call('EXISTS', KEYS[2]) == 0 then return {FORGOTTEN} end"
+Who cannot wait any longer gives an empty KEYS[2]: claims then hold among those that live.
+"""
+
+_REMEMBERS = f"if KEYS[2] ~= '' and redis.call('EXISTS', KEYS[2]) == 0 then return {FORGOTTEN} end"
 
 _NOW = """
 local time = redis.call('TIME')

@@ -8,6 +8,7 @@ import contextlib
 import itertools
 import random
 import uuid
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
@@ -36,6 +37,8 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 _LONGEST_LOOK_S = 1.0
 _UNGUARDED = Claim(0)
+_LATELY = 4
+"""How many windows of outcomes a worker can tell an emptied Redis again."""
 
 
 class RedisStore:
@@ -53,6 +56,7 @@ class RedisStore:
         self._me = uuid.uuid4().hex
         self._claims = itertools.count()
         self._held: dict[str, int] = {}
+        self._settled_lately: deque[tuple[str, bytes]] = deque(maxlen=_LATELY * settings.in_flight)
         self._renewing: asyncio.Task[None] | None = None
         self._memory = Rebuild(link, self._keys, recall, self._life_s, self._me)
 
@@ -89,8 +93,9 @@ class RedisStore:
         """Claim the right to pay for the request, with a lease that is renewed until it is settled or released."""
         name = self._keys.of(context.request)
         owner = f"{self._me}:{next(self._claims)}"
+        arguments = (self._lease_ms, self._life_s, owner)
         found = await self._patiently(
-            "claim", lambda: self._eval(scripts.CLAIM, name, self._lease_ms, self._life_s, owner)
+            "claim", lambda memory: self._eval(scripts.CLAIM, name, memory, *arguments)
         )
         if found is None:
             self._metrics.claims_total.labels(result="unguarded").inc()
@@ -118,6 +123,7 @@ class RedisStore:
         packed = pack(events)
         found = await self._settled(name, packed, claim, fenced=not is_answer)
         self._held.pop(name, None)
+        self._settled_lately.append((name, packed))
         if isinstance(found, bytes) and found != packed:
             self._metrics.claims_total.labels(result="lost").inc()
             return Settled(unpack(found, context) or events)
@@ -128,7 +134,7 @@ class RedisStore:
         name = self._keys.of(context.request)
         self._held.pop(name, None)
         if claim.token:
-            await self._link.once("release", lambda: self._eval(scripts.RELEASE, name, claim.token))
+            await self._link.once("release", lambda: self._eval(scripts.RELEASE, name, "", claim.token))
 
     async def end(self, request: GenerationRequest, events: Sequence[Event]) -> Sequence[Event]:
         """Write the outcome of a request that nobody needs to pay for; returns what is to be published."""
@@ -148,9 +154,9 @@ class RedisStore:
         """Write the verdict on a draft, or the resolution of its review, unless there is one; returns what holds."""
         name, packed = self._keys.of(request), pack(events)
 
-        async def command() -> bytes | int:
+        async def command(memory: str) -> bytes | int:
             pipe = self._link.client.pipeline(transaction=False)
-            pipe.eval(scripts.CONCLUDE, 2, name, self._keys.memory, step, packed, self._life_s)
+            pipe.eval(scripts.CONCLUDE, 2, name, memory, step, packed, self._life_s)
             if cache_key is not None and self._cache_ttl_s:
                 response = next(event for event in events if isinstance(event, GenerationResponse))
                 pipe.set(self._keys.answer(cache_key), encode(response), ex=self._cache_life_s())
@@ -181,9 +187,9 @@ class RedisStore:
         await self._link.aclose()
 
     async def _settled(self, name: str, packed: bytes, claim: Claim, *, fenced: bool) -> bytes | int | None:
+        arguments = (claim.token, packed, self._life_s, int(fenced))
         return await self._patiently(
-            "settle",
-            lambda: self._eval(scripts.SETTLE, name, claim.token, packed, self._life_s, int(fenced)),
+            "settle", lambda memory: self._eval(scripts.SETTLE, name, memory, *arguments)
         )
 
     async def _renew(self) -> None:
@@ -191,7 +197,9 @@ class RedisStore:
         while True:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._link.back.wait(), self._lease_ms / 3e3)
-            self._link.back.clear()
+            if self._link.back.is_set():
+                self._link.back.clear()
+                await self._link.once("remind", self._remind)
             if self._held:
                 await self._link.once("renew", self._renew_all)
 
@@ -199,12 +207,25 @@ class RedisStore:
         held = dict(self._held)
         await self._link.client.eval(scripts.RENEW, len(held), *held, self._lease_ms, *held.values())
 
-    async def _eval(self, script: str, name: str, *arguments: str | int | bytes) -> Any:
-        # By text, not by hash: a Redis that was restarted knows no hash, and asking twice costs more than the text.
-        return await self._link.client.eval(script, 2, name, self._keys.memory, *arguments)
+    async def _remind(self) -> None:
+        """Tell a Redis that was away, and perhaps emptied, what we settled lately: it may be on no topic yet."""
+        if await self._link.client.exists(self._keys.memory):
+            return
+        pipe = self._link.client.pipeline(transaction=False)
+        for name, packed in self._settled_lately:
+            pipe.eval(scripts.REMIND, 1, name, "outcome", packed, self._life_s)
+        await pipe.execute()
 
-    async def _patiently(self, operation: str, command: Callable[[], Awaitable[T]]) -> T | None:
-        return await self._link.patiently(operation, command, self._remembers)
+    async def _eval(self, script: str, name: str, memory: str, *arguments: str | int | bytes) -> Any:
+        # By text, not by hash: a Redis that was restarted knows no hash, and asking twice costs more than the text.
+        return await self._link.client.eval(script, 2, name, memory, *arguments)
+
+    async def _patiently(self, operation: str, command: Callable[[str], Awaitable[T]]) -> T | None:
+        """Run a command on a Redis that remembers; when that takes too long, on one that does not."""
+        found = await self._link.patiently(operation, lambda: command(self._keys.memory), self._remembers)
+        if found is not None or self._link.away:
+            return found
+        return await self._link.once(operation, lambda: command(""))
 
     def _remembers(self, found: object) -> bool:
         if found == scripts.FORGOTTEN:

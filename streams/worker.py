@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import signal
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,6 +27,8 @@ log = structlog.get_logger(__name__)
 
 _WAITING = 16
 """How many windows of records a stage may hold that does nothing but wait."""
+_LEAVE_S = 5.0
+"""What leaving a group or closing connections may take, when the broker is away."""
 _GRACE_S = 1.0
 """What such a stage is given at a stop, to finish what it is publishing."""
 
@@ -125,7 +127,11 @@ class Worker:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stopping.set)
-        await self.start()
+        try:
+            await self.start()
+        except BaseException:
+            await self.services.aclose()
+            raise
         await stopping.wait()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)
@@ -140,7 +146,7 @@ class Worker:
         await asyncio.gather(*(self._stop_stage(running) for running in self._running))
         self._running.clear()
         await self.web.aclose()
-        await self.services.aclose()
+        await _within(_LEAVE_S, self.services.aclose(), "closing connections")
         log.info("worker.stopped")
 
     async def _stop_stage(self, running: _Running) -> None:
@@ -153,8 +159,8 @@ class Worker:
         late = await running.delivery.drain(min(_GRACE_S, limit_s) if waits else limit_s)
         if late and not waits:
             log.warning("worker.cut_off", stage=running.delivery.stage.name, records=late)
-        await running.app.stop()
-        await running.offsets.aclose()
+        await _within(_LEAVE_S, running.app.stop(), f"leaving the group of {running.delivery.stage.name}")
+        await _within(_LEAVE_S, running.offsets.aclose(), "closing a connection")
 
     async def health(self) -> dict[str, str | None]:
         """Fails when a stage's offsets stand still under lag, or its watchdog died."""
@@ -180,3 +186,11 @@ class Worker:
             if running.app.consumer.joined:
                 found[running.delivery.stage.name] = running.delivery.stopped
         return found
+
+
+async def _within(limit_s: float, step: Awaitable[object], name: str) -> None:
+    """Take a step of the end, but not for ever: the broker notices by itself that we are gone."""
+    try:
+        await asyncio.wait_for(step, limit_s)
+    except TimeoutError:
+        log.warning("worker.left_undone", step=name, after_s=limit_s)

@@ -110,6 +110,43 @@ async def test_a_redis_that_was_emptied_is_told_what_the_topics_say(tmp_path) ->
         await asyncio.gather(store.aclose(), other.aclose())
 
 
+async def test_when_the_topics_cannot_be_read_claims_hold_among_those_that_live(each_redis) -> None:
+    """A broker that is away must not keep two workers from telling each other who pays."""
+
+    async def never() -> AsyncIterator[Event]:
+        await asyncio.sleep(60)
+        yield draft()
+
+    at = settings(each_redis.url, redis_patience_s=0.5)
+    store, other = forgetful_store(at), forgetful_store(at)
+    store._memory._recall = other._memory._recall = never
+    first = await store.claim(draft().context)
+    assert isinstance(first, Claim)
+    assert first.token == 1
+    assert isinstance(await other.claim(draft().context), Held)
+    bought = [draft(), draft().cost]
+    assert await store.settle(draft().context, bought, first) == Settled(bought)
+    assert await other.claim(draft().context) == Settled(bought)
+    await asyncio.gather(store.aclose(), other.aclose())
+
+
+async def test_what_a_living_worker_settled_is_told_again_when_redis_forgot_it(tmp_path) -> None:
+    """It may be on no topic yet: the broker can be away at the same time."""
+    with EmbeddedRedis(tmp_path) as server:
+        at = settings(server.url)
+        store = await new_store(at)
+        await store.start()
+        claim = await store.claim(draft().context)
+        assert isinstance(claim, Claim)
+        bought = [draft(), draft().cost]
+        await store.settle(draft().context, bought, claim)
+        server.kill()
+        await store.admit(request(id="r9"), "t-0-1", None)
+        server.start()
+        assert await store.claim(draft().context) == Settled(bought)
+        await store.aclose()
+
+
 async def test_without_redis_everything_goes_on_unguarded_and_is_counted(tmp_path) -> None:
     with EmbeddedRedis(tmp_path) as server:
         at = settings(server.url)

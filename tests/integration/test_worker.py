@@ -1,6 +1,7 @@
 """A worker as its operators see it: metrics, health, Redis away, stages apart, the cache, its errors."""
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -10,7 +11,7 @@ import urllib.request
 
 import pytest
 
-from streams.embedded import EmbeddedRedis
+from streams.embedded import EmbeddedBroker, EmbeddedRedis
 from tests.integration.harness import ROOT, Installation, producer, read, worker
 
 pytestmark = pytest.mark.integration
@@ -114,6 +115,22 @@ def test_a_clean_stop_repeats_nothing(embedded: Installation) -> None:
         time.sleep(3)
     responses = read(embedded, "genai.responses", lambda seen: len(seen) >= 60)
     assert len(responses) == 60
+
+
+def test_a_stop_while_the_broker_is_away_ends_in_time(redis_url, built_models, tmp_path) -> None:
+    (tmp_path / "models").symlink_to(built_models / "models")
+    with EmbeddedBroker(tmp_path / "broker") as broker:
+        at = Installation(broker.bootstrap, redis_url, tmp_path, {"SLUICEGATE_DRAIN_TIMEOUT_S": "2"})
+        at.run("topics", "create")
+        with worker(at) as running:
+            assert broker.pid
+            os.kill(broker.pid, signal.SIGSTOP)
+            running.process.send_signal(signal.SIGTERM)
+            try:
+                assert running.process.wait(28) == 0
+            finally:
+                os.kill(broker.pid, signal.SIGCONT)
+    assert '"worker.stopped"' in running.log.read_text()
 
 
 def test_what_wrong_settings_say(embedded: Installation) -> None:
