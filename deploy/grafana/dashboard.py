@@ -66,6 +66,18 @@ PANELS: tuple[tuple[str, str, str, str], ...] = (
         "{{stage}} {{action}}",
         "sum by (stage, action) (rate(sluicegate_decisions_total[5m]))",
     ),
+    (
+        "Claims to pay, by result",
+        "short",
+        "{{result}}",
+        "sum by (result) (rate(sluicegate_claims_total[5m]))",
+    ),
+    (
+        "Requests parked, by what they wait for",
+        "short",
+        "{{code}}",
+        "sum by (code) (rate(sluicegate_parked_total[5m]))",
+    ),
 )
 
 
