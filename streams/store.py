@@ -188,9 +188,15 @@ class RedisStore:
 
     async def _settled(self, name: str, packed: bytes, claim: Claim, *, fenced: bool) -> bytes | int | None:
         arguments = (claim.token, packed, self._life_s, int(fenced))
-        return await self._patiently(
-            "settle", lambda memory: self._eval(scripts.SETTLE, name, memory, *arguments)
-        )
+
+        def command(memory: str) -> Awaitable[Any]:
+            return self._eval(scripts.SETTLE, name, memory, *arguments)
+
+        if claim.token:
+            # Nothing that Redis forgot since the claim is about this request: no need to wait for its memory.
+            found: bytes | int | None = await self._link.patiently("settle", lambda: command(""))
+            return found
+        return await self._patiently("settle", command)
 
     async def _renew(self) -> None:
         """All leases in one command, three times a lease: a stutter of one or two loses none."""

@@ -147,6 +147,27 @@ async def test_what_a_living_worker_settled_is_told_again_when_redis_forgot_it(t
         await store.aclose()
 
 
+async def test_an_answer_is_journalled_at_once_by_an_emptied_redis(tmp_path) -> None:
+    """Its claim was made while Redis remembered: a kill in the next seconds must not cost the answer."""
+
+    async def never() -> AsyncIterator[Event]:
+        await asyncio.sleep(60)
+        yield draft()
+
+    with EmbeddedRedis(tmp_path) as server:
+        store = await new_store(settings(server.url))
+        store._memory._recall = never
+        claim = await store.claim(draft().context)
+        assert isinstance(claim, Claim)
+        server.kill()
+        server.start()
+        bought = [draft(), draft().cost]
+        async with asyncio.timeout(3):
+            assert await store.settle(draft().context, bought, claim) == Settled(bought)
+        assert await store._link.client.hexists(store._keys.of(request()), "outcome")
+        await store.aclose()
+
+
 async def test_without_redis_everything_goes_on_unguarded_and_is_counted(tmp_path) -> None:
     with EmbeddedRedis(tmp_path) as server:
         at = settings(server.url)
