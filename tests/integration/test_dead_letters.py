@@ -89,18 +89,17 @@ def letters(at: Installation) -> list[Letter]:
     try:
         numbers = consumer.list_topics(topic, timeout=10).topics[topic].partitions
         consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in numbers])
-        while batch := consumer.consume(1_000, 2.0):
-            for message in batch:
-                assert message.error() is None
-                found.append(
-                    Letter(
-                        message.value(),
-                        tuple(message.headers() or ()),
-                        message.timestamp()[1],
-                        message.partition(),
-                        message.key(),
-                    )
+        while (message := consumer.poll(2.0)) is not None:
+            assert message.error() is None
+            found.append(
+                Letter(
+                    message.value(),
+                    tuple(message.headers() or ()),
+                    message.timestamp()[1],
+                    message.partition(),
+                    message.key(),
                 )
+            )
     finally:
         consumer.close()
     return sorted(found, key=lambda one: one.partition)
