@@ -124,6 +124,12 @@ def test_an_answer_after_a_later_one_is_out_of_order() -> None:
     assert judge(Evidence(requests, responses, [])).broken() == {"out_of_order": ["b"]}
 
 
+def test_what_ends_without_an_answer_waits_for_none_before_it() -> None:
+    requests = [ordered("a", 1), ordered("b", 2)]
+    responses = [answered("b", 0, status="failed"), answered("a", 1)]
+    assert judge(Evidence(requests, responses, [])).broken() == {}
+
+
 def test_only_first_responses_make_the_order() -> None:
     requests = [ordered("a", 1), ordered("b", 2)]
     responses = [answered("a", 0), answered("b", 1), answered("a", 2)]

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 TERMINAL = frozenset({"completed", "blocked", "refused", "expired", "failed"})
+ANSWERED = frozenset({"completed", "blocked"})
 INVALID_KEY = "invalid-"
 """How the harness names the records that nobody can read: their key begins so."""
 ON_ITS_WAY_S = 1.0
@@ -145,12 +146,17 @@ def _repeats(copies: Sequence[Record]) -> int:
 
 
 def _out_of_order(readable: Mapping[str, Record], first: Iterable[Record]) -> list[str]:
-    """Requests with `ordering: key` that ended after a later one of their conversation."""
+    """Requests with `ordering: key` that were answered after a later one of their conversation.
+
+    What ends without an answer ends where it is noticed, and waits for no answer before it.
+    """
     latest: dict[str, int] = {}
     found = []
     for record in sorted(first, key=lambda r: (r.partition, r.offset)):
         request = readable.get(record.value["request_id"])
         if request is None or request.value.get("ordering") != "key":
+            continue
+        if record.value["status"] not in ANSWERED:
             continue
         conversation, number = request.value["conversation_id"], request.value["metadata"]["sequence"]
         if number < latest.get(conversation, -1):

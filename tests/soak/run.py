@@ -84,7 +84,9 @@ def _servers(options: Options) -> Iterator[tuple[Installation, Redis]]:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="soak-")))
         broker = stack.enter_context(ApacheKafka(folder / "broker", LIBS))
         redis = stack.enter_context(EmbeddedRedis(folder / "redis"))
-        model = stack.enter_context(StubServer(folder / "model", options.seed, latency_s=0.05, stragglers=0.0))
+        model = stack.enter_context(
+            StubServer(folder / "model", options.seed, latency_s=0.05, stragglers=0.0)
+        )
         at = Installation(broker.bootstrap, redis.url, options.data, _settings(options.data, model))
         at.run("topics", "create")
         yield at, stack.enter_context(Redis.from_url(redis.url))
