@@ -123,6 +123,12 @@ class _ChunkConsumer(driver.Consumer):  # type: ignore[misc]
         await super().on_partitions_assigned(assigned, generation_id)
         self.app.work.go_on()
         self.joined = True
+        log.info(
+            "group.dealt",
+            group=self.app.conf.id,
+            generation=self.app.consumer_generation_id,
+            partitions=len(assigned),
+        )
 
     async def _wait_next_records(self, timeout: float) -> tuple[Any, Any]:  # noqa: ASYNC109  # Faust's signature
         records, active = await super()._wait_next_records(timeout)

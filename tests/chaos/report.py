@@ -33,6 +33,11 @@ _MEANINGS = {
     "ended_per_s": "requests ended per second, first to last",
 }
 
+_COUNTED = {
+    "rebalances": "workers that came and went",
+    "group_rebalances": "times that a stage's partitions were dealt out anew",
+}
+
 
 def as_dict(options: Options, outcome: Outcome) -> dict[str, object]:
     """Everything, in a stable order."""
@@ -47,6 +52,7 @@ def as_dict(options: Options, outcome: Outcome) -> dict[str, object]:
         "kills": counts["kill"],
         "broker_restarts": counts["broker"],
         "rebalances": counts["rebalance"],
+        "group_rebalances": outcome.group_rebalances,
         "unplanned_exits": outcome.exits,
         "unclean_stops": outcome.unclean,
         "loaded_s": round(outcome.loaded_s, 1),
@@ -72,8 +78,8 @@ def show(told: dict[str, object], console: Console) -> None:
         table.add_row(name, str(told[name]), meaning, style=style)
     table.add_row("by_status", "", str(told["by_status"]))
     table.add_row("calls_by_outcome", "", str(told["calls_by_outcome"]))
-    for name in ("kills", "broker_restarts", "rebalances"):
-        table.add_row(name, str(told[name]), "")
+    for name in ("kills", "broker_restarts", "rebalances", "group_rebalances"):
+        table.add_row(name, str(told[name]), _COUNTED.get(name, ""))
     for name in ("unplanned_exits", "unclean_stops"):
         found = told[name]
         assert isinstance(found, list)

@@ -60,6 +60,7 @@ class Outcome:
     took_s: float
     loaded_s: float
     counts: Counter[str] = field(default_factory=Counter)
+    group_rebalances: int = 0
 
 
 class Run:
@@ -95,7 +96,14 @@ class Run:
         took_s = time.monotonic() - began
         counts = Counter(str(fault["kind"]) for fault in self.happened)
         return Outcome(
-            verdict, self.happened, self.workers.exits, self.workers.unclean, took_s, loaded_s, counts
+            verdict,
+            self.happened,
+            self.workers.exits,
+            self.workers.unclean,
+            took_s,
+            loaded_s,
+            counts,
+            self.workers.group_rebalances(),
         )
 
     async def _under_load(self) -> tuple[Verdict, float]:

@@ -1,5 +1,6 @@
 """The workers of a run: started again after every end, each under a name of its own, their kills on record."""
 
+import json
 import os
 import signal
 import sys
@@ -117,6 +118,16 @@ class Workers:
                 self._due[slot] = time.monotonic() + 1.0
             elif worker is None and time.monotonic() >= self._due.get(slot, 0.0):
                 self.start(slot)
+
+    def group_rebalances(self) -> int:
+        """How often partitions were dealt out, by the generations that workers told of: the sum over all groups."""
+        last: dict[str, int] = {}
+        for log in self._folder.glob("*.log"):
+            for line in log.read_text(errors="replace").splitlines():
+                if '"group.dealt"' in line:
+                    told = json.loads(line)
+                    last[told["group"]] = max(told["generation"], last.get(told["group"], 0))
+        return sum(last.values())
 
     def stop(self, slot: str) -> None:
         """SIGTERM, and SIGKILL where that does not help; blocks."""
