@@ -46,7 +46,7 @@ def arguments() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--duration", type=float, metavar="S", help="seconds of load and faults (180, or requests / rate)")
     add("--requests", type=int, metavar="N", help="how many records to send (duration x rate)")
-    add("--rate", type=float, default=150.0, help="records a second (150)")
+    add("--rate", type=float, default=60.0, help="records a second (60)")
     add("--seed", type=int, default=7, help="decides faults and requests (7)")
     add("--workers", type=int, default=2, help="worker processes (2)")
     add("--faults", default=",".join(DEFAULT), metavar="A,B", help="which kinds, or `none`; see below")
