@@ -120,8 +120,9 @@ class _ChunkConsumer(driver.Consumer):  # type: ignore[misc]
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         """Note that the group has us, even where it has no partition for us."""
-        await super().on_partitions_assigned(assigned, generation_id)
+        # Before records flow again: one that came too early would be left out, and passed by those after it.
         self.app.work.go_on()
+        await super().on_partitions_assigned(assigned, generation_id)
         self.joined = True
         log.info(
             "group.dealt",

@@ -117,12 +117,15 @@ class Delivery(Generic[E]):
         """
         assignment = self._assignment
         ledger = await self._ledger(generation, records[0])
+        if ledger.left_out:
+            return
         for record in records:
             await self._free.acquire()
             if self.stopped:
                 await self._closing.wait()
             if self._closing.is_set() or self._letting_go or assignment != self._assignment:
                 self._free.release()
+                ledger.left_out = True  # nothing after it may begin, or be committed past it
                 return  # not begun: whoever gets the partition reads it again
             self._begin(record, ledger)
 

@@ -28,6 +28,8 @@ class Ledger:
         self._next = first
         self._finished = finished
         self._entries: deque[Entry] = deque()
+        self.left_out = False
+        """Whether a record was read and not entered: those after it must not be entered either."""
 
     def __len__(self) -> int:
         return len(self._entries)

@@ -440,3 +440,14 @@ async def test_a_stage_that_only_waits_drops_its_work_at_a_rebalance() -> None:
     await asyncio.wait_for(rule.let_go(5.0), 1)
     await asyncio.sleep(0.01)
     assert rule.in_flight == 0
+
+
+async def test_nothing_is_committed_past_a_record_that_was_left_out() -> None:
+    """Lost once, in 224 rebalances: a chunk came before its assignment was told, and the next one passed it."""
+    rule = delivery(echo, FakePublisher())
+    rule._letting_go = True
+    await rule.accept([Record(0), Record(1)], 1)
+    rule.go_on()
+    await rule.accept([Record(2)], 1)
+    await rule.drain(1)
+    assert committed(rule) == (0, [])
