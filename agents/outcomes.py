@@ -109,8 +109,8 @@ def moderated(
 
 
 def without_evidence(scores: Sequence[Score]) -> tuple[Score, ...]:
-    """Scores without the sentences they quote: what is withheld must not leave with its evidence."""
-    return tuple(replace(score, evidence=()) for score in scores)
+    """Scores without the sentences they quote and point at: what is withheld must not leave with its evidence."""
+    return tuple(replace(score, evidence=(), spans=()) for score in scores)
 
 
 def internal_error(request: GenerationRequest, stage: str, now: datetime) -> GenerationResponse:

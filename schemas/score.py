@@ -6,14 +6,27 @@ import msgspec
 
 from schemas.common import Count, Event, Score01
 
-ScoreStatus = Literal["ok", "failed", "skipped"]
+ScoreStatus = Literal["ok", "failed", "skipped", "unsupported"]
+"""`skipped`: there was nothing to judge; `unsupported`: the scorer does not know the text's language."""
 Action = Literal["allow", "flag", "redact", "review", "block"]
 ACTIONS: tuple[Action, ...] = ("allow", "flag", "redact", "review", "block")
 """From the least to the most restrictive: where several rules fire, the most restrictive wins."""
 
 
+class Span(Event, frozen=True, kw_only=True):
+    """Characters `start:end` of the judged text that speak for the score, and what they are."""
+
+    start: Count
+    end: Count
+    label: str
+    score: Score01 | None = None
+
+
 class Evidence(Event, frozen=True, kw_only=True):
-    """One sentence of the answer (characters `start:end`) and the passage that supports it, or none."""
+    """One sentence of the answer (characters `start:end`) and the passage that supports it, or none.
+
+    Of a sentence without support, `unsupported_start:unsupported_end` are the characters that lack it.
+    """
 
     text: str
     start: Count
@@ -23,6 +36,8 @@ class Evidence(Event, frozen=True, kw_only=True):
     passage: int | None = None
     passage_start: int | None = None
     passage_end: int | None = None
+    unsupported_start: int | None = None
+    unsupported_end: int | None = None
     reason: str | None = None
 
 
@@ -38,6 +53,7 @@ class Score(Event, frozen=True, kw_only=True):
     value: Score01 | None = None
     labels: dict[str, float] = msgspec.field(default_factory=dict)
     evidence: tuple[Evidence, ...] = ()
+    spans: tuple[Span, ...] = ()
     reason: str | None = None
     latency_ms: float = 0.0
 
