@@ -6,6 +6,7 @@ its own: workers with different stages must not disturb each other's assignment.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import faust
@@ -22,23 +23,61 @@ from streams.settings import Settings
 
 log = structlog.get_logger(__name__)
 
+_AGAIN_S = 1.0
 _LET_GO_S = 2.0
 """How long a rebalance waits for work in flight: model calls may take longer, and then go on under their claims."""
 
 
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Records of one partition as the broker gave them, in the group's `generation`.
+
+    `follows` is the offset after the records handed over before them; None where reading began at the committed
+    offset. Faust drops records on their way to the agent when partitions are dealt out: so it is noticed.
+    """
+
+    records: Sequence[RawRecord]
+    generation: int
+    follows: int | None
+
+
 class Chunk:
-    """Looks like one record to Faust: its value is the list of records, its offset the last one's."""
+    """Looks like one record to Faust: its value is a batch of records, its offset the last one's."""
 
     headers = ()
     key = None
     checksum = None
     serialized_key_size = serialized_value_size = 0
 
-    def __init__(self, records: Sequence[Any]) -> None:
+    def __init__(self, records: Sequence[Any], generation: int, follows: int | None) -> None:
         last = records[-1]
         self.topic, self.partition, self.offset = last.topic, last.partition, last.offset
         self.timestamp, self.timestamp_type = last.timestamp, last.timestamp_type
-        self.value: Sequence[RawRecord] = records
+        self.value = Batch(records, generation, follows)
+
+
+class HandedOver:
+    """Up to where each partition's records were handed over, under which assignment."""
+
+    def __init__(self) -> None:
+        self._ends: dict[TopicPartition, tuple[object, int]] = {}
+
+    def moved(self, tp: TopicPartition) -> None:
+        """The partition is read from its committed offset again."""
+        self._ends.pop(tp, None)
+
+    def chunks(
+        self, tp: TopicPartition, records: Sequence[Any], size: int, assignment: object, generation: int
+    ) -> list[Chunk]:
+        """The records in chunks of `size`, each of which says what it follows."""
+        before, end = self._ends.get(tp, (None, 0))
+        follows = end if before is assignment else None
+        made = []
+        for start in range(0, len(records), size):
+            made.append(Chunk(records[start : start + size], generation, follows))
+            follows = made[-1].offset + 1
+        self._ends[tp] = assignment, made[-1].offset + 1
+        return made
 
 
 class Work(Protocol):
@@ -58,7 +97,48 @@ class Work(Protocol):
 
 
 class _Thread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # faust is untyped
-    """Commits a text beside each offset, which Faust leaves empty."""
+    """Makes the chunks where records are taken, and commits a text beside each offset, which Faust leaves empty."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._handed_over = HandedOver()
+
+    async def _fetch_records(self, consumer: Any, *args: Any, **kwargs: Any) -> dict[TP, list[Chunk]]:
+        found = await super()._fetch_records(consumer, *args, **kwargs)
+        # Nothing is awaited since they were taken, so these are what they were taken under.
+        subscription = consumer._subscription.subscription
+        assignment, generation = subscription and subscription.assignment, consumer._coordinator.generation
+        size = self.app.chunk_size
+        return {
+            tp: self._handed_over.chunks(tp, records, size, assignment, generation)
+            for tp, records in found.items()
+            if records
+        }
+
+    async def seek_to_committed(self) -> Mapping[TP, int | None]:
+        """Read every partition from its committed offset, or its beginning."""
+        found: Mapping[TP, int | None] = await self.call_thread(self._go_back, None)
+        return found
+
+    async def go_back(self, tp: TP) -> Mapping[TP, int | None]:
+        """Read one partition from its committed offset, or its beginning; returns that offset."""
+        found: Mapping[TP, int | None] = await self.call_thread(self._go_back, [tp])
+        return found
+
+    async def _go_back(self, tps: Sequence[TP] | None) -> dict[TP, int | None]:
+        """As aiokafka's own, which leaves a partition where it is when nothing is committed."""
+        consumer = self._ensure_consumer()
+        found: dict[TP, int | None] = {}
+        for one in consumer.assignment() if tps is None else tps:
+            tp = TopicPartition(one.topic, one.partition)
+            offset = await consumer.committed(tp)
+            self._handed_over.moved(tp)
+            if offset is None:
+                await consumer.seek_to_beginning(tp)
+            else:
+                consumer.seek(tp, offset)
+            found[TP(tp.topic, tp.partition)] = offset
+        return found
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         beside = self.consumer.beside
@@ -120,7 +200,7 @@ class _ChunkConsumer(driver.Consumer):  # type: ignore[misc]
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         """Note that the group has us, even where it has no partition for us."""
-        # Before records flow again: one that came too early would be left out, and passed by those after it.
+        # Before records flow again: those that came too early would be left out, and read once more.
         self.app.work.go_on()
         await super().on_partitions_assigned(assigned, generation_id)
         self.joined = True
@@ -131,14 +211,23 @@ class _ChunkConsumer(driver.Consumer):  # type: ignore[misc]
             partitions=len(assigned),
         )
 
-    async def _wait_next_records(self, timeout: float) -> tuple[Any, Any]:  # noqa: ASYNC109  # Faust's signature
-        records, active = await super()._wait_next_records(timeout)
-        size = self.app.chunk_size
-        return {
-            tp: [Chunk(batch[i : i + size]) for i in range(0, len(batch), size)]
-            for tp, batch in (records or {}).items()
-            if batch
-        }, active
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Nothing: Faust's watch over standstill crashes where a position is not known yet. Health has its own."""
+
+    async def go_back(self, topic: str, partition: int) -> None:
+        """Read a partition from its committed offset again, unless it is somebody else's by now."""
+        tp = TP(topic, partition)
+        while tp in self.assignment() and not self.should_stop:
+            try:
+                # Faust drops what lies before its read offset.
+                self._read_offset.update(await self._thread.go_back(tp))
+            except IllegalStateError:
+                return
+            except KafkaError as error:
+                log.warning("go_back.failed", topic=topic, partition=partition, error=repr(error))
+                await self.sleep(_AGAIN_S)
+            else:
+                return
 
 
 class _ChunkTransport(driver.Transport):  # type: ignore[misc]

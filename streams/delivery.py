@@ -109,25 +109,30 @@ class Delivery(Generic[E]):
         known = self._ledgers.get((topic, partition))
         return known[1].progress() if known and known[0] == generation else None
 
-    async def accept(self, records: Sequence[RawRecord], generation: object) -> None:
+    async def accept(
+        self, records: Sequence[RawRecord], generation: object, follows: int | None = None
+    ) -> bool:
         """Start work on records of one partition, in order; returns when all have found room in the window.
 
-        `generation` names the assignment they were read under. A newer one drops what is left of the older: its
-        records are read again from the committed offset.
+        `generation` names the assignment they were read under. `follows` is the offset after the records read before
+        them, None where reading began, or began again, at the committed offset.
+
+        Returns False when they do not follow on those accepted before: some between were dropped on their way here.
+        Nothing is begun then; the partition must be read again from its committed offset.
         """
         assignment = self._assignment
-        ledger = await self._ledger(generation, records[0])
-        if ledger.left_out:
-            return
+        ledger = await self._ledger(records[0], generation, follows)
+        if ledger is None:
+            return False
         for record in records:
             await self._free.acquire()
             if self.stopped:
                 await self._closing.wait()
             if self._closing.is_set() or self._letting_go or assignment != self._assignment:
                 self._free.release()
-                ledger.left_out = True  # nothing after it may begin, or be committed past it
-                return  # not begun: whoever gets the partition reads it again
+                return True  # not begun: whoever gets the partition reads it again
             self._begin(record, ledger)
+        return True
 
     async def let_go(self, timeout_s: float) -> None:
         """Partitions are about to be dealt out anew: begin nothing, and give what is at work a moment to end.
@@ -169,13 +174,16 @@ class Delivery(Generic[E]):
         if not running.cancelled() and running.exception() is None:
             ledger.finish(entry)
 
-    async def _ledger(self, generation: object, first: RawRecord) -> Ledger:
+    async def _ledger(self, first: RawRecord, generation: object, follows: int | None) -> Ledger | None:
+        """The ledger that these records go on with; a new one where reading began."""
         partition = first.topic, first.partition
+        if follows is None:
+            ledger = Ledger(first.offset, await self.finished(*partition))
+            self._ledgers[partition] = generation, ledger
+            return ledger
         known = self._ledgers.get(partition)
-        if known is None or known[0] != generation:
-            finished = await self.finished(*partition)
-            known = self._ledgers[partition] = generation, Ledger(first.offset, finished)
-        return known[1]
+        goes_on = known is not None and known[0] == generation and known[1].end == follows
+        return known[1] if known and goes_on else None
 
     def _done(self, place: Place, task: "asyncio.Task[None]") -> None:
         self._free.release()

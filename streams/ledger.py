@@ -25,11 +25,11 @@ class Ledger:
     """
 
     def __init__(self, first: int, finished: Collection[int] = ()) -> None:
+        self.end = first
+        """The offset after the last record that was entered: only what follows on it may be entered next."""
         self._next = first
         self._finished = finished
         self._entries: deque[Entry] = deque()
-        self.left_out = False
-        """Whether a record was read and not entered: those after it must not be entered either."""
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -38,6 +38,7 @@ class Ledger:
         """Enter a record, in offset order; None when it needs no work."""
         entry = Entry(offset)
         self._entries.append(entry)
+        self.end = offset + 1
         if offset not in self._finished:
             return entry
         self.finish(entry)

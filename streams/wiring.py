@@ -1,13 +1,20 @@
 """The table of agents (topic in, agent, topics out) and how each becomes a Faust agent."""
 
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any
 
+import structlog
+
 from schemas import channels
-from streams.app import StageApp
+from streams.app import Batch, StageApp
 from streams.delivery import Delivery
 from streams.settings import Settings
 from streams.topics import physical
+
+_ON_THEIR_WAY_S = 1.0
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +51,25 @@ def bind(app: StageApp, delivery: Delivery[Any], settings: Settings) -> None:
         physical(wire.reads, settings.topic_prefix), key_type=bytes, value_type=bytes, value_serializer="raw"
     )
 
+    went_back: dict[tuple[str, int], float] = {}  # when, by partition
+
+    async def take(batch: Batch) -> None:
+        """Hand a batch to the delivery rule; where some before it were dropped, have them read again."""
+        first = batch.records[0]
+        place = first.topic, first.partition
+        if await delivery.accept(batch.records, batch.generation, batch.follows):
+            return
+        # Those on their way already are refused as well, and are no reason to go back again.
+        if monotonic() - went_back.get(place, -_ON_THEIR_WAY_S) >= _ON_THEIR_WAY_S:
+            log.info("delivery.gap", stage=wire.stage, partition=first.partition, before=first.offset)
+            await app.consumer.go_back(*place)
+            went_back[place] = monotonic()
+
     async def agent(stream: Any) -> None:
         async for event in stream.noack().events():
-            message = event.message
-            if (
-                message.generation_id == app.consumer_generation_id
-            ):  # else it is read again, by whoever has it now
-                await delivery.accept(message.value, message.generation_id)
+            batch = event.message.value
+            if batch.generation == app.consumer_generation_id:  # else whoever has it now reads it
+                await take(batch)
 
     app.work = delivery
     app.agent(topic, name=delivery.stage.name)(agent)

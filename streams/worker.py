@@ -29,6 +29,7 @@ _WAITING = 16
 """How many windows of records a stage may hold that does nothing but wait."""
 _LEAVE_S = 5.0
 """What leaving a group or closing connections may take, when the broker is away."""
+_LOOK_S = 1.0
 _GRACE_S = 1.0
 """What such a stage is given at a stop, to finish what it is publishing."""
 
@@ -121,8 +122,11 @@ class Worker:
         )
         return _Running(app, delivery, offsets, lag, asyncio.create_task(lag.run()))
 
-    async def run(self) -> None:
-        """Start, work until SIGINT or SIGTERM, stop. A second signal stops at once."""
+    async def run(self) -> list[str]:
+        """Start, work until SIGINT or SIGTERM, stop. A second signal stops at once.
+
+        Returns the stages whose consumer crashed, which ends the work too: a restart is what helps then.
+        """
         stopping = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -132,11 +136,22 @@ class Worker:
         except BaseException:
             await self.services.aclose()
             raise
-        await stopping.wait()
+        while not stopping.is_set() and not self._crashed():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stopping.wait(), _LOOK_S)
+        crashed = self._crashed()
+        if crashed:
+            log.critical(
+                "worker.crashed", stages=crashed, do="restart it; the log above says what went wrong"
+            )
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)
         log.info("worker.stopping")
         await self.stop()
+        return crashed
+
+    def _crashed(self) -> list[str]:
+        return [running.delivery.stage.name for running in self._running if running.app.crashed]
 
     async def stop(self) -> None:
         """Finish what is in flight within the limit, commit, leave the groups."""
@@ -168,7 +183,9 @@ class Worker:
         found: dict[str, str | None] = {}
         for running in self._running:
             stalled_s = running.lag.watchdog.stalled_s(now_s)
-            dead = running.watching.done() and "its lag watch ended"
+            dead = (running.app.crashed and "its consumer crashed") or (
+                running.watching.done() and "its lag watch ended"
+            )
             stuck = not running.lag.watchdog.healthy(now_s) and f"offsets stand still for {stalled_s:.0f} s"
             # A stage that stopped on purpose stands still, too; a restart would only have it go on.
             found[running.delivery.stage.name] = dead or (not running.delivery.stopped and stuck) or None

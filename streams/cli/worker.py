@@ -30,14 +30,15 @@ def worker(
     configure_logs(settings)
     chosen = chosen_stages(stages)
     check_topics(settings)
-    asyncio.run(_run(settings, chosen))
+    if asyncio.run(_run(settings, chosen)):
+        raise typer.Exit(1)
 
 
-async def _run(settings: Settings, stages: list[str]) -> None:
+async def _run(settings: Settings, stages: list[str]) -> list[str]:
     from streams.services import Services
     from streams.worker import Worker
 
-    await Worker(settings, stages, Services.create(settings)).run()
+    return await Worker(settings, stages, Services.create(settings)).run()
 
 
 def chosen_stages(text: str) -> list[str]:

@@ -204,3 +204,27 @@ def test_up_keeps_running_until_it_is_stopped(tmp_path, built_models, built_inde
     up.stdout.close()
     assert asked.returncode == 0, asked.stderr
     assert "decision: " in asked.stdout
+
+
+CRASHING = """
+from streams.delivery import Delivery
+
+def fail(*_):
+    raise ValueError("as a mistake of ours would")
+
+Delivery.progress = fail
+
+from streams.cli import main
+main()
+"""
+
+
+def test_a_worker_whose_consumer_crashes_says_so_and_ends_with_an_error(embedded: Installation) -> None:
+    """It would live on without that stage, and nobody would start it again."""
+    embedded.run("topics", "create")
+    command = [sys.executable, "-c", CRASHING, "worker", "--stages", "retrieval"]
+    done = subprocess.run(
+        command, env=embedded.env(), cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 1
+    assert '"event": "worker.crashed"' in done.stdout + done.stderr

@@ -90,7 +90,7 @@ async def test_a_slow_record_holds_its_offset_back_but_no_other_work() -> None:
 
     rule = delivery(handle, publisher)
     for offset in range(3):
-        await rule.accept([Record(offset)], 1)
+        await rule.accept([Record(offset)], 1, offset or None)
     await rule.accept([Record(0, partition=1, value=b"x")], 1)
     await asyncio.sleep(0.01)
     assert [origin.offset for _, origin in publisher.published] == [1, 2]
@@ -446,8 +446,22 @@ async def test_nothing_is_committed_past_a_record_that_was_left_out() -> None:
     """Lost once, in 224 rebalances: a chunk came before its assignment was told, and the next one passed it."""
     rule = delivery(echo, FakePublisher())
     rule._letting_go = True
-    await rule.accept([Record(0), Record(1)], 1)
+    assert await rule.accept([Record(0), Record(1)], 1)
     rule.go_on()
-    await rule.accept([Record(2)], 1)
+    assert not await rule.accept([Record(2)], 1, follows=2)
     await rule.drain(1)
     assert committed(rule) == (0, [])
+
+
+async def test_records_between_which_some_were_dropped_are_refused_until_they_are_read_again() -> None:
+    """Lost once, in 214 rebalances: a new assignment's first chunk never arrived, and its second began the ledger."""
+    publisher = FakePublisher()
+    rule = delivery(echo, publisher)
+    assert not await rule.accept([Record(2)], 1, follows=2), "nothing is known of what came before"
+    assert await rule.accept([Record(0)], 1)
+    assert not await rule.accept([Record(2)], 1, follows=2), "1 is missing"
+    assert not await rule.accept([Record(1)], 2, follows=1), "another assignment"
+    assert await rule.accept([Record(0), Record(1)], 1), "read again"
+    assert await rule.accept([Record(5)], 1, follows=2), "3 and 4 never were: compaction leaves such gaps"
+    await asyncio.sleep(0.01)
+    assert committed(rule) == (6, [])
