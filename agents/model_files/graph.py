@@ -1,6 +1,6 @@
 """A small builder for ONNX graphs: weights in, a model file's protocol buffer out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import onnx
@@ -58,10 +58,13 @@ class Graph:
         product = self.add("MatMul", value, self.constant(f"{name}.weight", weight))
         return self.add("Add", product, self.constant(f"{name}.bias", bias))
 
-    def model(self, output: str, shape: Sequence[str | int]) -> onnx.ModelProto:
-        """The checked model with one float32 output."""
-        result = helper.make_tensor_value_info(output, TensorProto.FLOAT, list(shape))
-        graph = helper.make_graph(self._nodes, self._name, self._inputs, [result], self._constants)
+    def model(self, outputs: Mapping[str, Sequence[str | int]]) -> onnx.ModelProto:
+        """The checked model with its float32 outputs, each with its shape."""
+        results = [
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, list(shape))
+            for name, shape in outputs.items()
+        ]
+        graph = helper.make_graph(self._nodes, self._name, self._inputs, results, self._constants)
         model = helper.make_model(
             graph,
             opset_imports=[helper.make_opsetid("", OPSET)],

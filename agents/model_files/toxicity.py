@@ -57,7 +57,7 @@ def toxicity_graph(path: Path) -> onnx.ModelProto:
     best = _lstm_maximum(graph, graph.add("Transpose", embedded, perm=[1, 0, 2]), cells)
     narrow = graph.add("Relu", graph.linear(best, "narrow", dense[0], dense[1]))
     result = graph.add("Sigmoid", graph.linear(narrow, "labels", dense[2], dense[3]), name="labels")
-    return graph.model(result, ("batch", len(LABELS)))
+    return graph.model({result: ("batch", len(LABELS))})
 
 
 def _lstm_maximum(graph: Graph, places: str, cells: list[Cell]) -> str:

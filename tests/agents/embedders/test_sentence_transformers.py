@@ -11,7 +11,7 @@ from agents.embedders import load_embedder
 from agents.embedders.onnx import OnnxEmbedder
 from agents.embedders.sentence_transformers import SentenceTransformersEmbedder
 from agents.errors import ConfigurationError, MissingExtra
-from agents.model_files.minilm import read_weights
+from agents.model_files.bert import read_weights
 from agents.model_files.store import package_folder
 from tests.agents.embedders.sentences import REFERENCE, SENTENCES
 from tests.conformance.embedder import EmbedderContract, cosines

@@ -6,7 +6,8 @@ import onnxruntime
 import pytest
 from tokenizers import Tokenizer
 
-from agents.model_files.minilm import minilm_graph, read_weights
+from agents.model_files.bert import read_weights
+from agents.model_files.minilm import minilm_graph
 from agents.model_files.store import package_folder
 from tests.agents.embedders.sentences import REFERENCE, SENTENCES
 from tests.conformance.embedder import cosines
