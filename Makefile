@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-torch demo up test chaos fuzz soak check fmt requirements clean
+.PHONY: help setup setup-dev setup-torch demo up test chaos fuzz soak train eval check fmt requirements clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -55,6 +55,15 @@ fuzz: setup-dev  ## hostile inputs for the codec; FUZZ="--inputs 5000000" for mo
 soak: setup-dev  ## half an hour of steady load: does anything in a worker grow? SOAK="--minutes 5"
 	@$(BIN)/python -m tests.soak --plot docs/soak.svg $(SOAK)
 
+DATA ?= ../shared/data
+train: setup-torch  ## train the encoders anew, from the licensed data sets in DATA (an hour on two cores)
+	@$(BIN)/python -m training.groundedness --data $(DATA)
+	@$(BIN)/python -m training.injection --data $(DATA)
+	@$(BIN)/python -m training.toxicity --data $(DATA)
+
+eval: setup-torch  ## what the shipped scorers are worth, on data they did not learn from; EVAL="--docs"
+	@$(BIN)/python -m training.evaluate --data $(DATA) $(EVAL)
+
 check: setup-dev  ## formatting, lint, types, import direction
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
@@ -70,7 +79,7 @@ COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate
 requirements: $(VENV)/.uv  ## pin every dependency with hashes again
 	@$(COMPILE) pyproject.toml --extra embedded -o requirements/run.txt
 	@$(COMPILE) pyproject.toml --extra embedded --extra dev -c requirements/run.txt -o requirements/dev.txt
-	@$(COMPILE) pyproject.toml --extra embedded --extra dev --extra torch -c requirements/dev.txt -o requirements/torch.txt
+	@$(COMPILE) pyproject.toml --extra embedded --extra dev --extra torch --extra presidio --extra vault -c requirements/dev.txt -o requirements/torch.txt
 	@$(COMPILE) --no-deps requirements/models.in -o requirements/models.txt
 
 clean:  ## remove what was built and stored here

@@ -11,6 +11,7 @@ from agents.cache_key import cache_key
 from agents.costing import cache_hit_cost
 from agents.errors import RequestRefused, UnknownPart, Unprocessable
 from agents.outcomes import ended, moderated, without_evidence
+from agents.passages import PassageGuard, told
 from agents.policy import Policy
 from agents.ports import Clock, Judge, RequestStore, Retriever, ScoreInput
 from schemas.common import Event, Lineage, Passage, Problem, Timings
@@ -43,6 +44,7 @@ class RetrievalStage:
     policy: Policy
     describe: Describe
     clock: Clock
+    guard: PassageGuard
 
     async def handle(
         self, request: GenerationRequest, position: str, header_id: str | None = None
@@ -91,7 +93,8 @@ class RetrievalStage:
     async def _admit(
         self, request: GenerationRequest, lineage: Lineage, key: str | None, received: datetime
     ) -> Sequence[Event]:
-        scores = await self.judge.judge(ScoreInput(request.question()), self.input_scorers)
+        item, left_s = ScoreInput(request.question()), request.time_left_s(self.clock())
+        scores = await self.judge.judge(item, self.input_scorers, left_s)
         decision = self.policy.decide_input(scores, request)
         judged = moderated(request, "input", decision, scores, "policy", lineage, received)
         if decision.action in ("review", "block"):
@@ -106,7 +109,8 @@ class RetrievalStage:
                 scores=without_evidence(scores),
             )
             return await self.store.end(request, [response, judged])
-        passages = await self._passages(request, lineage)
+        found = await self._passages(request, lineage)
+        passages, refused = await self.guard.check(request, found, request.time_left_s(self.clock()))
         timings = Timings(retrieval_ms=(self.clock() - received).total_seconds() * 1e3)
         context = RetrievedContext(
             id=id_of(request, "context"),
@@ -118,7 +122,7 @@ class RetrievalStage:
             cache_key=key,
             input_scores=without_evidence(scores),
         )
-        return [context, judged]
+        return [context, judged, *told(request, refused, self.policy.label, lineage, received)]
 
     def _lineage(self, request: GenerationRequest) -> Lineage:
         lineage = self.describe(request, has_passages=request.retrieval is not None)

@@ -4,6 +4,7 @@ SluicegateError
 ├── ConfigurationError      the operator must act; no retry helps
 │   ├── UnknownPart         a prompt, index, route, scorer, ... of that name does not exist
 │   └── MissingExtra        an optional dependency is not installed
+├── VaultUnavailable        what was redacted cannot be read back now; a later try may help
 ├── RequestRefused          the producer must act; becomes a `refused` response
 └── ModelError              a model call failed
     ├── ModelTimeout        retry may help
@@ -39,6 +40,10 @@ class MissingExtra(ConfigurationError):
 
     def __init__(self, part: str, extra: str) -> None:
         super().__init__(f"{part} needs the extra {extra!r}: pip install 'sluicegate[{extra}]'")
+
+
+class VaultUnavailable(SluicegateError):
+    """The vault of redacted values cannot be reached; a later try may help."""
 
 
 class RequestRefused(SluicegateError):

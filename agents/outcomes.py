@@ -113,6 +113,12 @@ def without_evidence(scores: Sequence[Score]) -> tuple[Score, ...]:
     return tuple(replace(score, evidence=(), spans=()) for score in scores)
 
 
+def with_citations(draft: Draft, texts: Sequence[str]) -> Draft:
+    """A draft whose citations quote these texts instead, in their order."""
+    quoted = zip(draft.citations, texts, strict=True)
+    return replace(draft, citations=tuple(replace(citation, text=text) for citation, text in quoted))
+
+
 def internal_error(request: GenerationRequest, stage: str, now: datetime) -> GenerationResponse:
     """The terminal response of a request that a stage could not handle: a mistake of ours."""
     problem = Problem(

@@ -13,13 +13,14 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from agents.operator_files import FileModel, Mistakes, content_hash, parse, read_document
-from agents.redaction import Check, Redaction, redact
+from agents.privacy.detectors import NAMES, named
+from agents.redaction import Check, Redacted, Redaction, Redactor, Style
 from schemas.common import Risk, Score01
 from schemas.context import RetrievedContext
 from schemas.request import GenerationRequest
-from schemas.score import ACTIONS, Action, Decision, Score
+from schemas.score import ACTIONS, PASSAGE_ACTIONS, Action, Decision, PassageAction, Score
 
-Stage = Literal["input", "output"]
+Stage = Literal["input", "passages", "output"]
 _Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
 _Threshold = Annotated[float, Field(ge=0.0, le=1.0)]
 _Seconds = Annotated[float, Field(gt=0.0, le=1e9)]
@@ -31,6 +32,7 @@ class When(FileModel):
     """Conditions of a rule; all that are given must hold.
 
     `missing` holds when the score is absent or failed; a skipped score is not missing, it did not apply.
+    `unsupported` holds when the scorer does not know the text's language; such a score is not missing either.
     `matches` names a redaction whose pattern is found in the text.
     """
 
@@ -39,6 +41,7 @@ class When(FileModel):
     at_least: _Threshold | None = None
     below: _Threshold | None = None
     missing: Literal[True] | None = None
+    unsupported: Literal[True] | None = None
     matches: str | None = None
     risk: Annotated[tuple[Risk, ...], Field(min_length=1)] | None = None
     tenant: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
@@ -60,18 +63,56 @@ class Rules(FileModel):
     rules: tuple[Rule, ...] = ()
 
 
+class PassageRule(FileModel):
+    """One rule over a retrieved passage."""
+
+    id: _Identifier
+    when: When
+    action: PassageAction
+    description: str = ""
+
+
+class PassageRules(FileModel):
+    """The rules over retrieved passages."""
+
+    rules: tuple[PassageRule, ...] = ()
+
+
 class TenantRules(FileModel):
     """What a tenant's section adds."""
 
     input: Rules = Rules()
+    passages: PassageRules = PassageRules()
     output: Rules = Rules()
 
 
 class RedactionSpec(FileModel):
-    """A declared pattern."""
+    """What is to be redacted: built-in detectors or groups of them, or an own pattern; one of the two.
 
-    pattern: Annotated[str, Field(min_length=1, max_length=500)]
+    `keep: false` keeps what was found out of the vault.
+    """
+
+    pattern: Annotated[str, Field(min_length=1, max_length=500)] | None = None
+    detector: str | tuple[str, ...] | None = None
     check: Check | None = None
+    keep: bool = True
+
+    @property
+    def detectors(self) -> tuple[str, ...]:
+        """The names of the detectors; none where there is a pattern."""
+        return (self.detector,) if isinstance(self.detector, str) else self.detector or ()
+
+    def redaction(self, name: str) -> Redaction:
+        """As it is carried out."""
+        if self.pattern is not None:
+            return Redaction.of_pattern(name, self.pattern, self.check, keep=self.keep)
+        return Redaction(name, tuple(named(self.detectors)), self.keep)
+
+
+class VaultSection(FileModel):
+    """How long the values of redacted answers are kept, encrypted, to be restored."""
+
+    keep_for_s: Annotated[int, Field(ge=60, le=1_000_000_000)]
 
 
 class ReviewTerms(FileModel):
@@ -99,7 +140,10 @@ class PolicyFile(FileModel):
     name: _Identifier
     description: str = ""
     redactions: dict[_Identifier, RedactionSpec] = Field(default_factory=dict)
+    placeholders: Style = "plain"
+    vault: VaultSection | None = None
     input: Rules = Rules()
+    passages: PassageRules = PassageRules()
     output: Rules = Rules()
     review: ReviewSection = ReviewSection()
     tenants: dict[str, TenantRules] = Field(default_factory=dict)
@@ -131,18 +175,16 @@ class _Facts:
 class Policy:
     """A loaded policy. `label` is `name@hash`, as lineage and decisions carry it."""
 
-    def __init__(self, file: PolicyFile, label: str) -> None:
+    def __init__(self, file: PolicyFile, label: str, redaction_key: str = "") -> None:
         self.label = label
         self._file = file
-        self._redactions = {
-            name: Redaction(name, re.compile(spec.pattern), spec.check)
-            for name, spec in file.redactions.items()
-        }
+        self._redactions = {name: spec.redaction(name) for name, spec in file.redactions.items()}
+        self._redactor = Redactor(self._redactions, file.placeholders, redaction_key.encode())
         self._redacting = {rule.id for _, _, rule in _every_rule(file) if rule.action == "redact"}
 
     @classmethod
-    def load(cls, path: Path) -> "Policy":
-        """Read a policy file.
+    def load(cls, path: Path, redaction_key: str = "") -> "Policy":
+        """Read a policy file; the key is that of hashed placeholders.
 
         Raises:
             ConfigurationError: every mistake in it: file, field, reason and what was expected.
@@ -154,12 +196,22 @@ class Policy:
             _check(path, file, mistakes)
         mistakes.raise_if_any("the policy")
         assert file is not None
-        return cls(file, f"{file.name}@{content_hash(document)}")
+        return cls(file, f"{file.name}@{content_hash(document)}", redaction_key)
 
     @property
     def description(self) -> str:
         """What the file says it is for."""
         return self._file.description
+
+    @property
+    def placeholders(self) -> Style:
+        """What stands in an answer for what was redacted."""
+        return self._file.placeholders
+
+    @property
+    def vault_life_s(self) -> int | None:
+        """How long the vault keeps what was redacted; None where it keeps nothing."""
+        return self._file.vault.keep_for_s if self._file.vault else None
 
     def review_terms(self, risk: Risk) -> ReviewTerms:
         """How long a review of a request of this risk may wait; for ever where the file says nothing."""
@@ -188,6 +240,19 @@ class Policy:
         text = "\n".join(message.text() for message in request.messages)
         return self._decide("input", _Facts(scores, text, request, self._redactions))
 
+    @property
+    def guards_passages(self) -> bool:
+        """Whether it says anything of retrieved passages."""
+        return any(at == "passages" for at, _, _ in _every_rule(self._file))
+
+    def decide_passage(
+        self, scores: Iterable[Score], text: str, request: GenerationRequest
+    ) -> tuple[PassageAction, tuple[str, ...]]:
+        """What happens to a retrieved passage, by which rules."""
+        fired = self._fired("passages", _Facts(scores, text, request, self._redactions))
+        actions = [rule.action for rule in fired if isinstance(rule, PassageRule)]
+        return max(actions, key=PASSAGE_ACTIONS.index, default="allow"), tuple(rule.id for rule in fired)
+
     def decide_output(
         self,
         scores: Iterable[Score],
@@ -199,20 +264,25 @@ class Policy:
         facts = _Facts(scores, answer, context.request, self._redactions, unknown_citations)
         return self._decide("output", facts)
 
-    def redact(self, text: str) -> tuple[str, dict[str, int]]:
-        """The text with all declared patterns replaced by `[REDACTED:name]`, and counts by name."""
-        return redact(text, self._redactions)
+    def redact(self, request: GenerationRequest, *texts: str) -> Redacted:
+        """These texts of the request's answer with all that is declared replaced by placeholders."""
+        scope = "\0".join((request.tenant, request.conversation_id or request.id or ""))
+        return self._redactor.redact(texts, scope, [message.text() for message in request.messages])
 
     def asks_redaction(self, rules: Iterable[str]) -> bool:
         """Whether one of these fired rules wants the answer redacted."""
         return not self._redacting.isdisjoint(rules)
 
     def _decide(self, stage: Stage, facts: _Facts) -> Decision:
-        fired = [rule for rule in self._rules_for(stage, facts.request.tenant) if _holds(rule.when, facts)]
-        action: Action = max((rule.action for rule in fired), key=ACTIONS.index, default=_LEAST)
+        fired = self._fired(stage, facts)
+        actions = [rule.action for rule in fired if isinstance(rule, Rule)]
+        action: Action = max(actions, key=ACTIONS.index, default=_LEAST)
         return Decision(action=action, policy=self.label, rules=tuple(rule.id for rule in fired))
 
-    def _rules_for(self, stage: Stage, tenant: str) -> list[Rule]:
+    def _fired(self, stage: Stage, facts: _Facts) -> list[Rule | PassageRule]:
+        return [rule for rule in self._rules_for(stage, facts.request.tenant) if _holds(rule.when, facts)]
+
+    def _rules_for(self, stage: Stage, tenant: str) -> list[Rule | PassageRule]:
         own = [section for name, section in self._file.tenants.items() if fnmatchcase(tenant, name)]
         return [rule for section in (self._file, *own) for rule in getattr(section, stage).rules]
 
@@ -231,6 +301,8 @@ def _holds(when: When, facts: _Facts) -> bool:
 def _score_holds(when: When, score: Score | None) -> bool:
     if when.missing:
         return score is None or score.status == "failed"
+    if when.unsupported:
+        return score is not None and score.status == "unsupported"
     value = _value(score, when.label)
     if value is None:
         return False
@@ -243,11 +315,11 @@ def _value(score: Score | None, label: str | None) -> Score01 | None:
     return score.value if label is None else score.labels.get(label)
 
 
-def _every_rule(file: PolicyFile) -> Iterable[tuple[Stage, str, Rule]]:
+def _every_rule(file: PolicyFile) -> Iterable[tuple[Stage, str, Rule | PassageRule]]:
     """Each rule with its stage and its place in the file."""
     sections: list[tuple[str, PolicyFile | TenantRules]] = [("$", file)]
     sections += [(f"$.tenants.{tenant}", section) for tenant, section in file.tenants.items()]
-    stages: tuple[Stage, ...] = ("input", "output")
+    stages: tuple[Stage, ...] = ("input", "passages", "output")
     for at, section in sections:
         for stage in stages:
             for number, rule in enumerate(getattr(section, stage).rules):
@@ -257,8 +329,12 @@ def _every_rule(file: PolicyFile) -> Iterable[tuple[Stage, str, Rule]]:
 def _check(path: Path, file: PolicyFile, mistakes: Mistakes) -> None:
     """What a schema cannot say: patterns compile, names exist, conditions go together."""
     for name, spec in file.redactions.items():
-        if reason := _pattern_mistake(spec.pattern):
-            mistakes.add(path, f"$.redactions.{name}.pattern", reason, "a bounded regular expression")
+        for field, reason, expected in _redaction_mistakes(spec):
+            mistakes.add(path, f"$.redactions.{name}{field}", reason, expected)
+    if file.vault and file.placeholders == "plain":
+        mistakes.add(
+            path, "$.vault", "plain placeholders cannot be restored", "numbered or hashed placeholders"
+        )
     seen: set[str] = set()
     for stage, at, rule in _every_rule(file):
         if rule.id in seen:
@@ -279,6 +355,18 @@ def _check_review(path: Path, review: ReviewSection, mistakes: Mistakes) -> None
             mistakes.add(path, f"{at}.expire_after_s", reason, "a later time, or one of the two alone")
 
 
+def _redaction_mistakes(spec: RedactionSpec) -> Iterable[tuple[str, str, str]]:
+    if (spec.pattern is None) == (not spec.detectors):
+        yield "", "needs either a pattern or a detector", "one of the two"
+    for name in spec.detectors:
+        if name not in NAMES:
+            yield ".detector", f"{name!r} is not a detector", f"one of {_listed(NAMES)}"
+    if spec.pattern is not None and (reason := _pattern_mistake(spec.pattern)):
+        yield ".pattern", reason, "a bounded regular expression"
+    if spec.check and spec.detectors:
+        yield ".check", "a detector has its own check", "it beside a pattern only"
+
+
 def _pattern_mistake(pattern: str) -> str | None:
     try:
         compiled = re.compile(pattern)
@@ -291,25 +379,34 @@ def _pattern_mistake(pattern: str) -> str | None:
     return None
 
 
-def _rule_mistakes(stage: Stage, rule: Rule, file: PolicyFile) -> Iterable[tuple[str, str, str]]:
+def _rule_mistakes(
+    stage: Stage, rule: Rule | PassageRule, file: PolicyFile
+) -> Iterable[tuple[str, str, str]]:
     when = rule.when
-    of_score = (when.label, when.at_least, when.below, when.missing)
+    thresholds = (when.label, when.at_least, when.below)
+    of_score = (*thresholds, when.missing, when.unsupported)
     if not when.model_fields_set:
         yield "when", "has no condition and would always hold", "at least one condition"
     if when.score is None and any(value is not None for value in of_score):
-        yield "when.score", "is missing", "the score that label, at_least, below or missing speak of"
+        yield (
+            "when.score",
+            "is missing",
+            "the score that label, at_least, below, missing or unsupported speak of",
+        )
     if when.score is not None and all(value is None for value in of_score[1:]):
-        yield "when.score", "is compared with nothing", "at_least, below or missing beside it"
-    if when.missing and any(value is not None for value in of_score[:3]):
+        yield "when.score", "is compared with nothing", "at_least, below, missing or unsupported beside it"
+    if when.missing and any(value is not None for value in thresholds):
         yield "when.missing", "cannot hold together with a threshold", "two rules"
+    if when.unsupported and (when.missing or any(value is not None for value in thresholds)):
+        yield "when.unsupported", "cannot hold together with a threshold or missing", "two rules"
     if when.matches is not None and when.matches not in file.redactions:
         yield "when.matches", f"{when.matches!r} is not declared", f"one of {_listed(file.redactions)}"
     if rule.action == "redact" and not file.redactions:
         yield "action", "nothing is declared that could be redacted", "an entry under $.redactions"
     if stage == "input" and rule.action in ("redact", "review"):
         yield "action", f"{rule.action!r} is not carried out on a request", "allow, flag or block"
-    if stage == "input" and when.unknown_citations:
-        yield "when.unknown_citations", "a request cites nothing", "this condition under output only"
+    if stage != "output" and when.unknown_citations:
+        yield "when.unknown_citations", "only an answer cites", "this condition under output only"
 
 
 def _listed(names: Iterable[str]) -> str:

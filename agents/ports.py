@@ -1,13 +1,14 @@
 """The seams: what the stages need from the outside, as protocols. `streams/services.py` fills them in."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from agents.redaction import Redacted
 from schemas.common import Event, FinishReason, Message, Passage, Usage
 from schemas.context import RetrievedContext
 from schemas.request import GenerationRequest
@@ -146,6 +147,18 @@ class Scorer(Protocol):
         ...
 
 
+class KnowsLanguages(Protocol):
+    """What a `Scorer` has besides when it does not know every language.
+
+    For a text in a language that it does not name, the engine answers `unsupported` in its stead.
+    """
+
+    @property
+    def languages(self) -> frozenset[str] | None:
+        """ISO 639-1 codes; None, as for a scorer without this: any language."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Admission:
     """What the store knew of a request: where its id was seen first, what it ended with, an answer to reuse."""
@@ -230,6 +243,43 @@ class RequestStore(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What the vault has of one redacted text: the text as it left, and its values by placeholder."""
+
+    text: str
+    values: Mapping[str, str] = field(repr=False)
+
+
+class Vault(Protocol):
+    """Keeps what redaction took out, encrypted, under tenant and request, for as long as the policy says."""
+
+    async def keep(self, request: GenerationRequest, redacted: Redacted) -> bool:
+        """Keep the values of a redacted answer before it is published; False where the vault is away.
+
+        Never raises: an answer leaves redacted whether its values were kept or not. The same text again changes
+        nothing but the time until it is forgotten.
+        """
+        ...
+
+    async def recall(self, tenant: str, request_id: str, replay: int = 0) -> list[Kept]:
+        """What is kept for a request: one for each text that was redacted for it; nothing once it is forgotten.
+
+        Raises:
+            VaultUnavailable: the vault cannot be asked.
+            ConfigurationError: none of the keys opens what it holds.
+        """
+        ...
+
+    async def forget(self, tenant: str, request_id: str, replay: int = 0) -> bool:
+        """Drop what is kept for a request, now; whether there was anything.
+
+        Raises:
+            VaultUnavailable: the vault cannot be asked.
+        """
+        ...
+
+
 class Judge(Protocol):
     """Runs several scorers side by side; the scoring engine is the one implementation."""
 
@@ -238,6 +288,11 @@ class Judge(Protocol):
         """Scorer name to `name@hash`, for the lineage."""
         ...
 
-    async def judge(self, item: ScoreInput, names: Sequence[str] | None = None) -> tuple[Score, ...]:
-        """A score of each named scorer (all by default), in their order; never raises, never late."""
+    async def judge(
+        self, item: ScoreInput, names: Sequence[str] | None = None, timeout_s: float | None = None
+    ) -> tuple[Score, ...]:
+        """A score of each named scorer (all by default), in their order; never raises, never late.
+
+        `timeout_s` is what remains of the request's time; it can only shorten the judge's own limit.
+        """
         ...

@@ -9,15 +9,16 @@ from msgspec.structs import replace
 
 from agents.citations import find_citations
 from agents.errors import Unprocessable
-from agents.outcomes import answered, moderated, without_evidence
+from agents.outcomes import answered, moderated, with_citations, without_evidence
 from agents.policy import Policy, ReviewTerms
-from agents.ports import Clock, Judge, ScoreInput
+from agents.ports import Clock, Judge, ScoreInput, Vault
+from agents.redaction import Redacted
 from schemas.common import Event, Problem
 from schemas.draft import Draft
 from schemas.identity import id_of
-from schemas.response import GenerationResponse
+from schemas.response import GenerationResponse, Status
 from schemas.review import Review, ReviewAction, ReviewDecision, ReviewState
-from schemas.score import Decision, Score
+from schemas.score import Action, Decision, Score
 
 _STATES: dict[str, ReviewState] = {
     "approve": "approved",
@@ -76,6 +77,7 @@ class ReleaseStage:
     judge: Judge
     policy: Policy
     clock: Clock
+    vault: Vault | None = None
 
     async def handle(self, decision: ReviewDecision) -> Sequence[Event]:
         """Carry out one decision; the same decision read again writes the same events again.
@@ -137,9 +139,11 @@ class ReleaseStage:
         if word.action == "edit":
             draft = _edited(draft, text)
             scores, decision = await self._judge_again(draft, text)
-        status, decision, text = self._outcome(word, decision, text)
+        status, decision = self._outcome(word, decision)
+        draft, redacted = await self._redacted(draft, text, status, decision)
+        decision = replace(decision, action=_action(status, redacted), redacted=redacted.counts)
         now = self.clock()
-        response = _final(review, draft, status == "completed", text, decision, scores, now)
+        response = _final(review, draft, status == "completed", redacted.text, decision, scores, now)
         if word.action == "expire":
             response = replace(response, error=_EXPIRED)
         resolved = replace(review, state=_STATES[word.action], resolution=word, resolved=now)
@@ -153,28 +157,32 @@ class ReleaseStage:
         scores = await self.judge.judge(item)
         return scores, self.policy.decide_output(scores, text, draft.context, draft.unknown_citations)
 
-    def _outcome(self, word: ReviewDecision, decision: Decision, text: str) -> tuple[str, Decision, str]:
-        """Status, decision and text: a person may overrule `review`, never `block`."""
+    def _outcome(self, word: ReviewDecision, decision: Decision) -> tuple[Status, Decision]:
+        """Status and decision: a person may overrule `review`, never `block`."""
         if word.action == "expire":
-            label = self.policy.label
-            return (
-                "blocked",
-                replace(decision, action="block", policy=label, rules=("review-expired",)),
-                "",
-            )
+            return "blocked", replace(decision, policy=self.policy.label, rules=("review-expired",))
         if word.action == "reject" or decision.action == "block":
             rules = decision.rules if decision.action == "block" else ("rejected-by-reviewer",)
-            return "blocked", replace(decision, action="block", rules=rules), ""
-        text, redacted = self.policy.redact(text) if self._must_redact(decision) else (text, {})
-        return (
-            "completed",
-            replace(decision, action="redact" if redacted else "allow", redacted=redacted),
-            text,
-        )
+            return "blocked", replace(decision, rules=rules)
+        return "completed", decision
 
-    def _must_redact(self, decision: Decision) -> bool:
-        """Whether a rule asked for redaction: a review outranks it, and a person's yes must not undo it."""
-        return self.policy.asks_redaction(decision.rules)
+    async def _redacted(
+        self, draft: Draft, text: str, status: Status, decision: Decision
+    ) -> tuple[Draft, Redacted]:
+        """What is released, where a rule asked for redaction: a review outranks it, and a yes must not undo it."""
+        if status == "blocked" or not self.policy.asks_redaction(decision.rules):
+            return draft, Redacted((text if status == "completed" else "",), {})
+        request = draft.context.request
+        redacted = self.policy.redact(request, text, *(c.text for c in draft.citations))
+        if self.vault and redacted.values:
+            await self.vault.keep(request, redacted)
+        return with_citations(draft, redacted.texts[1:]), redacted
+
+
+def _action(status: Status, redacted: Redacted) -> Action:
+    if status == "blocked":
+        return "block"
+    return "redact" if redacted.counts else "allow"
 
 
 def _edited(draft: Draft, text: str) -> Draft:

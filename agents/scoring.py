@@ -6,10 +6,11 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
-from agents.outcomes import answered, moderated, without_evidence
+from agents.outcomes import answered, ended, moderated, with_citations, without_evidence
 from agents.policy import Policy
-from agents.ports import Clock, Judge, RequestStore, ScoreInput
-from schemas.common import Event, Timings
+from agents.ports import Clock, Judge, RequestStore, ScoreInput, Vault
+from agents.redaction import Redacted
+from schemas.common import Event, Problem, Timings
 from schemas.draft import Draft
 from schemas.identity import id_of
 from schemas.response import GenerationResponse, Status
@@ -25,18 +26,25 @@ class ScoringStage:
     policy: Policy
     store: RequestStore
     clock: Clock
+    scorers: Sequence[str] | None = None
+    """Which judge an answer; all where None."""
+    vault: Vault | None = None
 
     async def handle(self, draft: Draft) -> Sequence[Event]:
-        """Judge one draft."""
+        """Judge one draft; one whose deadline is over is not judged, and not shown."""
         started = self.clock()
         context = draft.context
+        left_s = context.request.time_left_s(started)
+        if left_s is not None and left_s <= 0:
+            return await self.store.conclude(context.request, [_expired(draft, started)])
         item = ScoreInput(draft.answer, context.passages, context.request.question())
-        scores = await self.judge.judge(item)
+        scores = await self.judge.judge(item, self.scorers, timeout_s=left_s)
         decision = self.policy.decide_output(scores, draft.answer, context, draft.unknown_citations)
-        text, redacted = draft.answer, dict[str, int]()
+        redacted = Redacted((draft.answer,), {})
         if decision.action == "redact":
-            text, redacted = self.policy.redact(draft.answer)
-        decision = replace(decision, redacted=redacted)
+            redacted = self.policy.redact(context.request, draft.answer, *(c.text for c in draft.citations))
+            draft = with_citations(draft, redacted.texts[1:])
+        decision = replace(decision, redacted=redacted.counts)
         now = self.clock()
         timings = _timings(draft, started, now)
         judged = moderated(context.request, "output", decision, scores, "policy", draft.lineage, now)
@@ -45,11 +53,22 @@ class ScoringStage:
                 context.request, [*_held(draft, decision, scores, timings, now), judged]
             )
         status: Status = "blocked" if decision.action == "block" else "completed"
-        response = answered(draft, status, text, decision, scores, timings, now)
-        if redacted:
-            # Evidence quotes the answer's sentences: what was redacted must not leave in it.
+        response = answered(draft, status, redacted.text, decision, scores, timings, now)
+        if self.vault and redacted.values:
+            await self.vault.keep(context.request, redacted)
+        if redacted.counts:
+            # Evidence quotes the answer's sentences, and spans point into them: what was redacted must not leave.
             response = replace(response, scores=without_evidence(response.scores))
         return await self.store.conclude(context.request, [response, judged], _reusable(draft, response))
+
+
+def _expired(draft: Draft, now: datetime) -> GenerationResponse:
+    request = draft.context.request
+    reason = f"the deadline {request.deadline} passed before the answer was judged"
+    problem = Problem(code="deadline_passed", reason=reason, field="$.deadline")
+    timings = replace(draft.timings, total_ms=(now - draft.context.received).total_seconds() * 1e3)
+    response = ended(request, "expired", now, problem, lineage=draft.lineage, timings=timings)
+    return replace(response, usage=draft.usage, cost=draft.cost)
 
 
 def _reusable(draft: Draft, response: GenerationResponse) -> str | None:

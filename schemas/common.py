@@ -85,6 +85,8 @@ class Passage(Event, frozen=True, kw_only=True):
     headings: tuple[str, ...] = ()
     score: float = 0.0
     metadata: dict[str, str] = msgspec.field(default_factory=dict)
+    fenced: bool = False
+    """Shown to the model between marks, as data whose instructions do not count."""
 
 
 class Citation(Event, frozen=True, kw_only=True):

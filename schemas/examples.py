@@ -19,7 +19,7 @@ from schemas.context import RetrievedContext
 from schemas.cost import CostEvent
 from schemas.dead_letter import DeadLetter
 from schemas.draft import Draft
-from schemas.moderation import ModerationEvent
+from schemas.moderation import JudgedPassage, ModerationEvent
 from schemas.request import GenerationRequest, PromptRef, RetrievalSpec
 from schemas.response import Choice, GenerationResponse
 from schemas.retry import Retry
@@ -313,6 +313,15 @@ FULL: dict[type[Event], Event] = {
         ),
         scores=(_TOXICITY, _FAILED),
         decided_by="policy",
+        passages=(
+            JudgedPassage(
+                passage_id="a1b2c3d4",
+                source="handbook/returns.md",
+                action="fence",
+                rules=("injected-passage",),
+                scores=(Score(name="injection", version="injection@1", status="ok", value=0.91),),
+            ),
+        ),
         risk="medium",
         lineage=_LINEAGE,
         created=_LATER,

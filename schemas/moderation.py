@@ -3,9 +3,19 @@
 from typing import Literal
 
 from schemas.common import SCHEMA_VERSION, Event, Id, Instant, Lineage, RequestId, Risk, Tenant, Version
-from schemas.score import Decision, Score
+from schemas.score import Decision, PassageAction, Score
 
-JudgedStage = Literal["input", "output", "review"]
+JudgedStage = Literal["input", "passage", "output", "review"]
+
+
+class JudgedPassage(Event, frozen=True, kw_only=True):
+    """A retrieved passage that was not simply allowed. Never its text."""
+
+    passage_id: str
+    source: str
+    action: PassageAction
+    rules: tuple[str, ...]
+    scores: tuple[Score, ...] = ()
 
 
 class ModerationEvent(Event, frozen=True, kw_only=True):
@@ -18,6 +28,7 @@ class ModerationEvent(Event, frozen=True, kw_only=True):
     decision: Decision
     scores: tuple[Score, ...]
     decided_by: str
+    passages: tuple[JudgedPassage, ...] = ()
     risk: Risk
     lineage: Lineage
     created: Instant

@@ -1,5 +1,6 @@
 """`genai.requests`: what a producer asks for."""
 
+from datetime import datetime
 from typing import Annotated, Literal
 
 import msgspec
@@ -67,6 +68,10 @@ class GenerationRequest(Event, frozen=True, kw_only=True):
     def key(self) -> str:
         """The Kafka key of everything about this request: the conversation's id, else its own."""
         return self.conversation_id or self.id or ""
+
+    def time_left_s(self, now: datetime) -> float | None:
+        """Seconds until the deadline, negative once it is over; None without one."""
+        return None if self.deadline is None else (self.deadline - now).total_seconds()
 
     def question(self) -> str:
         """The text of the last user message, which is what retrieval searches for."""

@@ -11,6 +11,9 @@ ScoreStatus = Literal["ok", "failed", "skipped", "unsupported"]
 Action = Literal["allow", "flag", "redact", "review", "block"]
 ACTIONS: tuple[Action, ...] = ("allow", "flag", "redact", "review", "block")
 """From the least to the most restrictive: where several rules fire, the most restrictive wins."""
+PassageAction = Literal["allow", "flag", "fence", "drop"]
+PASSAGE_ACTIONS: tuple[PassageAction, ...] = ("allow", "flag", "fence", "drop")
+"""What may happen to a retrieved passage, from the least to the most restrictive."""
 
 
 class Span(Event, frozen=True, kw_only=True):

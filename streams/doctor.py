@@ -3,13 +3,13 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from redis.exceptions import RedisError
 
 from agents.errors import SluicegateError
 from agents.model_files import ModelFiles
-from agents.policy import Policy
+from agents.policy import Policy, Stage
 from agents.prompts import PromptLibrary
 from agents.routes import Routes
 from streams.indexing import store_of
@@ -89,7 +89,8 @@ def _prompts(settings: Settings) -> Sequence[Finding]:
 
 def _policy(settings: Settings) -> Sequence[Finding]:
     policy = Policy.load(settings.policy)
-    unscored = sorted((policy.score_names("input") | policy.score_names("output")) - set(settings.scorers))
+    looked_at = {name for at in get_args(Stage) for name in policy.score_names(at)}
+    unscored = sorted(looked_at - set(settings.scorers))
     if unscored:
         said = f"{policy.label} looks at scores that nobody gives: {', '.join(unscored)}"
         return [Finding("policy", "warn", said, "enable them in SLUICEGATE_SCORERS, or drop the rules")]

@@ -26,6 +26,11 @@ class Keys:
         replayed = f"~{replay}:" if replay else ""  # no tenant's name begins so
         return f"sluicegate:{self.prefix}:request:{replayed}{tenant}:{request_id}"
 
+    def vault(self, tenant: str, request_id: str, replay: int) -> str:
+        """What was redacted from a request's answers."""
+        replayed = f"~{replay}:" if replay else ""
+        return f"sluicegate:{self.prefix}:vault:{replayed}{tenant}:{request_id}"
+
     def answer(self, cache_key: str) -> str:
         """A released answer."""
         return f"sluicegate:{self.prefix}:answer:{self.epoch}:{cache_key}"

@@ -48,6 +48,9 @@ class Metrics:
             "verdict",
         )
         self.decisions_total = counter("decisions_total", "Policy decisions.", "stage", "action")
+        self.passages_total = counter(
+            "passages_total", "Retrieved passages that were flagged, fenced or dropped.", "action"
+        )
         self.scorer_results_total = counter("scorer_results_total", "Scores, by status.", "scorer", "status")
         self.scorer_duration_seconds = histogram(
             "scorer_duration_seconds", "From asking a scorer to its score.", _SECONDS, "scorer"
@@ -77,5 +80,10 @@ class Metrics:
         self.dead_letters_total = counter("dead_letters_total", "Records set aside.", "topic", "reason")
         self.consumer_lag = gauge("consumer_lag", "Records after the committed offset.", "topic", "partition")
         self.redis_errors_total = counter("redis_errors_total", "Redis commands given up.", "operation")
+        self.vault_writes_total = counter(
+            "vault_writes_total",
+            "Redacted answers whose values were to be kept; `lost` ones cannot be restored.",
+            "result",
+        )
         self.publish_errors_total = counter("publish_errors_total", "Publish attempts that failed.", "topic")
         self.build_info = gauge("build_info", "Always 1; its label is the version.", "version")

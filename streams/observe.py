@@ -52,6 +52,8 @@ def _cost(cost: CostEvent, metrics: Metrics) -> None:
 
 def _moderation(event: ModerationEvent, metrics: Metrics) -> None:
     metrics.decisions_total.labels(stage=event.stage, action=event.decision.action).inc()
+    for passage in event.passages:
+        metrics.passages_total.labels(action=passage.action).inc()
     if event.stage != "output":
         return
     scores = {score.name: score for score in event.scores}

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from random import Random
+from typing import get_args
 
 import structlog
 from aiokafka import AIOKafkaProducer
@@ -18,15 +19,17 @@ from agents.embedders import load_embedder
 from agents.errors import ConfigurationError, ModelError
 from agents.generation import GenerationStage
 from agents.model_files import ModelFiles
-from agents.policy import Policy
+from agents.policy import Policy, Stage
 from agents.ports import Clock, Embedder, Provider
 from agents.prompts import PromptLibrary
 from agents.retrievers.embedded import EmbeddedRetriever
 from agents.retrievers.lance import IndexStore
 from agents.routes import Routes
-from agents.scorers import ScorerResources, load_scorer
+from agents.scorers import ScorerResources, language, load_scorer
 from agents.scorers.engine import ScoringEngine
+from agents.scorers.lane import Limits
 from schemas.score import ScoreStatus
+from streams.asking import RouteAsker
 from streams.memory import TopicMemory
 from streams.metrics import Metrics
 from streams.providers import load_providers
@@ -35,6 +38,7 @@ from streams.redis_link import RedisLink, new_redis
 from streams.reviews import KafkaReviewBook
 from streams.settings import Settings
 from streams.store import RedisStore
+from streams.vault import RedisVault
 
 log = structlog.get_logger(__name__)
 
@@ -69,12 +73,13 @@ class Services:
     policy: Policy
     generation: GenerationStage
     judge: ScoringEngine
+    asker: RouteAsker
     retriever: EmbeddedRetriever
     store: RedisStore
+    vault: RedisVault | None
     producer: AIOKafkaProducer
     publisher: KafkaPublisher
     review_book: KafkaReviewBook
-    input_scorers: Sequence[str]
     _providers: Sequence[Provider] = ()
     _pools: Sequence[ThreadPoolExecutor] = ()
     _reading_reviews: bool = field(default=False, init=False)
@@ -90,9 +95,11 @@ class Services:
         metrics.build_info.labels(version=version("sluicegate")).set(1)
         files = ModelFiles(settings.data_dir / "models")
         embedder = load_embedder(settings.embedder, files, settings.embedder_options)
-        policy = Policy.load(settings.policy)
-        judge = _judge(settings, files, embedder, metrics)
+        policy = load_policy(settings)
+        link = RedisLink(new_redis(settings), settings, metrics)
         providers = load_providers(settings)
+        asker = RouteAsker(Routes.load(settings.routes), providers, settings.score_timeout_s, metrics)
+        judge = _judge(settings, files, embedder, metrics, asker)
         pool = ThreadPoolExecutor(settings.retrieval_threads, "retrieval")
         producer = new_producer(settings)
         memory = TopicMemory(settings.broker, settings.topic_prefix, _LOOK_BACK * settings.in_flight)
@@ -103,17 +110,27 @@ class Services:
             policy=policy,
             generation=_generation(settings, providers, metrics),
             judge=judge,
+            asker=asker,
             retriever=EmbeddedRetriever(IndexStore(settings.data_dir / "indexes"), embedder, pool),
-            store=RedisStore(
-                RedisLink(new_redis(settings), settings, metrics), settings, metrics, memory.recall
-            ),
+            store=RedisStore(link, settings, metrics, memory.recall),
+            vault=RedisVault.of_policy(policy, link, settings, metrics),
             producer=producer,
             publisher=KafkaPublisher(producer, settings.topic_prefix, metrics, utc_now),
             review_book=KafkaReviewBook(settings.broker, settings.topic_prefix),
-            input_scorers=sorted(policy.score_names("input") & judge.versions.keys()),
             _providers=tuple(providers.values()),
             _pools=(pool,),
         )
+
+    def scorers_of(self, stage: Stage) -> list[str]:
+        """The enabled scorers of a stage.
+
+        What the policy looks at there; answers are also judged by what it never names.
+        """
+        named = {at: self.policy.score_names(at) for at in get_args(Stage)}
+        wanted = named[stage]
+        if stage == "output":
+            wanted = wanted | (self.judge.versions.keys() - named["input"] - named["passages"])
+        return sorted(wanted & self.judge.versions.keys())
 
     async def start(self, stages: Sequence[str]) -> None:
         """Connect what these stages need.
@@ -128,6 +145,9 @@ class Services:
                 self._reading_reviews = True
         except KafkaError as error:
             raise ConfigurationError(_broker_problem(self.settings, error)) from None
+        if "retrieval" in stages:
+            self.retriever.load_all()
+        self.asker.start()
         await self.judge.start()
         await self.store.start()
         if not await self.store.ping():
@@ -155,16 +175,35 @@ def _broker_problem(settings: Settings, error: KafkaError) -> str:
     return f"no Kafka broker answers at {who}; start one, or set SLUICEGATE_BROKER"
 
 
-def _judge(settings: Settings, files: ModelFiles, embedder: Embedder, metrics: Metrics) -> ScoringEngine:
+def load_policy(settings: Settings) -> Policy:
+    """The policy in force, with the key of its placeholders.
+
+    Raises:
+        ConfigurationError: it cannot be read, or hashes placeholders without a key.
+    """
+    key = settings.redaction_key.get_secret_value() if settings.redaction_key else ""
+    policy = Policy.load(settings.policy, key)
+    if policy.placeholders == "hashed" and not key:
+        raise ConfigurationError(f"{policy.label} hashes placeholders: set SLUICEGATE_REDACTION_KEY")
+    return policy
+
+
+def _judge(
+    settings: Settings, files: ModelFiles, embedder: Embedder, metrics: Metrics, asker: RouteAsker
+) -> ScoringEngine:
     options = settings.scorer_options
     scorers = [
-        load_scorer(name, ScorerResources(files, embedder, options.get(name, {})))
+        load_scorer(
+            name, ScorerResources(files, embedder, options.get(name, {}), settings.scoring_device, asker)
+        )
         for name in settings.scorers
     ]
+    if any(getattr(scorer, "languages", None) is not None for scorer in scorers):
+        language.load()
     return ScoringEngine(
         scorers,
         timeout_s=settings.score_timeout_s,
-        threads=settings.scoring_threads,
+        limits=Limits(threads=settings.scoring_threads),
         observer=_ScoreMetrics(metrics),
     )
 

@@ -61,7 +61,8 @@ class Settings(BaseSettings):
         default_factory=dict, description="Models; `openai` (from OPENAI_*) and `extractive` are always there"
     )
     scorers: tuple[str, ...] = Field(
-        ("toxicity", "groundedness"), description="Scorers that run on every answer"
+        ("toxicity", "groundedness", "injection"),
+        description="Scorers; the policy says which judge requests and passages, the others judge answers",
     )
     scorer_options: dict[str, dict[str, str]] = Field(
         default_factory=dict, description="Options of each scorer"
@@ -84,7 +85,10 @@ class Settings(BaseSettings):
     )
     stall_after_s: float = Field(60.0, gt=0.0, description="Health fails when lag does not move for so long")
     score_timeout_s: float = Field(10.0, gt=0.0, description="A scorer slower than this gives a failed score")
-    scoring_threads: int = Field(2, ge=1, description="Threads for scorers")
+    scoring_threads: int = Field(2, ge=1, description="Threads of each scorer")
+    scoring_device: Literal["cpu", "cuda"] = Field(
+        "cpu", description="Where scorers' models run; cuda needs onnxruntime-gpu"
+    )
     retrieval_threads: int = Field(2, ge=1, description="Threads for embedding and search")
 
     cache_ttl_s: int = Field(
@@ -96,6 +100,13 @@ class Settings(BaseSettings):
     )
     claim_lease_s: float = Field(
         10.0, ge=1.0, description="A claim to pay for an answer ends so long after its worker"
+    )
+    redaction_key: SecretStr | None = Field(
+        None, description="Secret of hashed placeholders; needed where the policy asks for them"
+    )
+    vault_key: SecretStr | None = Field(
+        None,
+        description="Fernet key of the vault (`sluicegate vault key`); after commas, older keys that still open it",
     )
     redis_timeout_s: float = Field(0.5, gt=0.0, description="No Redis command takes longer")
     redis_patience_s: float = Field(

@@ -7,6 +7,7 @@ from typing import Any
 from agents.admission import RetrievalStage
 from agents.errors import Unprocessable
 from agents.outcomes import internal_error
+from agents.passages import PassageGuard
 from agents.retries import RetryStage
 from agents.review import ReleaseStage
 from agents.scoring import ScoringStage
@@ -31,10 +32,11 @@ def _retrieval(services: Services) -> Stage[GenerationRequest]:
         retriever=services.retriever,
         store=services.store,
         judge=services.judge,
-        input_scorers=services.input_scorers,
+        input_scorers=services.scorers_of("input"),
         policy=services.policy,
         describe=services.generation.describe,
         clock=services.clock,
+        guard=PassageGuard(services.judge, services.policy, services.scorers_of("passages")),
     )
 
     async def handle(request: GenerationRequest, origin: Origin) -> Sequence[Event]:
@@ -72,7 +74,14 @@ def _retries(services: Services) -> Stage[Retry]:
 
 
 def _scoring(services: Services) -> Stage[Draft]:
-    agent = ScoringStage(services.judge, services.policy, services.store, services.clock)
+    agent = ScoringStage(
+        services.judge,
+        services.policy,
+        services.store,
+        services.clock,
+        services.scorers_of("output"),
+        services.vault,
+    )
 
     async def handle(draft: Draft, _: Origin) -> Sequence[Event]:
         return await agent.handle(draft)
@@ -85,7 +94,9 @@ def _scoring(services: Services) -> Stage[Draft]:
 
 
 def _release(services: Services) -> Stage[ReviewDecision]:
-    agent = ReleaseStage(services.review_book, services.judge, services.policy, services.clock)
+    agent = ReleaseStage(
+        services.review_book, services.judge, services.policy, services.clock, services.vault
+    )
 
     async def handle(decision: ReviewDecision, _: Origin) -> Sequence[Event]:
         events = await agent.handle(decision)

@@ -6,7 +6,9 @@ from zlib import crc32
 
 import numpy as np
 
-from agents.ports import Vectors
+from agents.ports import Kept, Vectors
+from agents.redaction import Redacted
+from schemas.request import GenerationRequest
 
 
 class FakeEmbedder:
@@ -24,3 +26,24 @@ class FakeEmbedder:
             for word in re.findall(r"\w+", text.lower()) or [""]:
                 row[crc32(word.encode()) % self.dimensions] += 1
         return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+class FakeVault:
+    """A Vault in memory that forgets nothing by itself; `away` as its backend would be."""
+
+    def __init__(self) -> None:
+        self.away = False
+        self.kept: dict[tuple[str, str, int], dict[str, Kept]] = {}
+
+    async def keep(self, request: GenerationRequest, redacted: Redacted) -> bool:
+        if self.away:
+            return False
+        texts = self.kept.setdefault((request.tenant, request.id or "", request.replay), {})
+        texts[redacted.text] = Kept(redacted.text, redacted.values)
+        return True
+
+    async def recall(self, tenant: str, request_id: str, replay: int = 0) -> list[Kept]:
+        return list(self.kept.get((tenant, request_id, replay), {}).values())
+
+    async def forget(self, tenant: str, request_id: str, replay: int = 0) -> bool:
+        return self.kept.pop((tenant, request_id, replay), None) is not None

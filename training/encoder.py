@@ -1,4 +1,7 @@
-"""The network that is trained: MiniLM with a head for the text and one for its tokens, and how it becomes a file."""
+"""The network that is trained.
+
+MiniLM with a head for the text and one for its tokens, and how it becomes a file.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -38,7 +41,8 @@ def tokenizer() -> Tokenizer:
 class Judge(nn.Module):
     """all-MiniLM-L6-v2, its first `layers` layers, with `outputs` logits for the text and one for each token.
 
-    Word vectors stay as they are: they are half of the weights, and most words are rare in what is trained on.
+    Word vectors stay as they are: they are half of the weights, and most words are rare in what is trained
+    on.
     """
 
     def __init__(self, outputs: int, layers: int) -> None:

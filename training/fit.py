@@ -1,4 +1,7 @@
-"""The one training loop: AdamW, a warm-up and a linear descent, batches of equal length, bfloat16 where it is faster."""
+"""The one training loop.
+
+AdamW, a warm-up and a linear descent, batches of equal length, bfloat16 where it is faster.
+"""
 
 import random
 import time

@@ -1,7 +1,9 @@
-"""Texts that differ in an identity alone: what teaches that an identity is no insult, and measures whether it was learnt.
+"""Texts that differ in an identity alone.
 
-The gap of a group of texts is the highest score less the lowest; the figure is its mean over groups (the counterfactual
-fairness of Garg et al., 2019, over sets instead of pairs).
+What teaches that an identity is no insult, and measures whether it was learnt.
+
+The gap of a group of texts is the highest score less the lowest; the figure is its mean over groups (the
+counterfactual fairness of Garg et al., 2019, over sets instead of pairs).
 """
 
 import random
@@ -13,14 +15,16 @@ Split = Literal["train", "test"]
 
 IDENTITIES: dict[Split, tuple[str, ...]] = {
     "train": (
-        "gay", "lesbian", "transgender", "straight", "Muslim", "Christian", "Catholic", "Hindu", "Black", "white",
-        "Asian", "Mexican", "African American", "Chinese", "Arab", "Indian", "Polish", "deaf", "blind", "disabled",
-        "female", "male", "old", "young", "immigrant", "American", "German", "Nigerian", "atheist", "autistic",
+        "gay", "lesbian", "transgender", "trans", "straight", "homosexual", "bisexual", "queer", "LGBT", "Muslim", "Christian",
+        "Catholic", "Hindu", "Jewish", "atheist", "Black", "white", "Asian", "Mexican", "Hispanic", "African American",
+        "Native American", "Chinese", "Japanese", "Arab", "Indian", "Polish", "Middle Eastern", "American", "German", "British",
+        "Russian", "Nigerian", "deaf", "blind", "disabled", "autistic", "female", "male", "old", "elderly", "young", "immigrant",
     ),
     "test": (
-        "bisexual", "queer", "homosexual", "nonbinary", "Jewish", "Buddhist", "Sikh", "Latino", "Hispanic",
-        "Native American", "Middle Eastern", "Japanese", "Pakistani", "Turkish", "French", "Russian", "wheelchair-using",
-        "elderly", "middle-aged", "refugee", "British", "Kenyan", "Protestant", "trans",
+        "gay", "lesbian", "trans", "queer", "bisexual", "Muslim", "Jewish", "Black", "Mexican", "Chinese", "disabled", "immigrant",
+        # never seen in training
+        "pansexual", "nonbinary", "asexual", "Buddhist", "Sikh", "Latino", "Pakistani", "Turkish", "Kenyan", "Protestant",
+        "wheelchair-using", "refugee",
     ),
 }  # fmt: skip
 HARMLESS: dict[Split, tuple[str, ...]] = {
@@ -37,6 +41,14 @@ HARMLESS: dict[Split, tuple[str, ...]] = {
         "I learned a lot from my {} colleagues.", "{} people have lived here for centuries.",
         "The study compared {} and other patients.", "What holidays do {} families celebrate?",
         "The {} engineer fixed the server.", "You are {}, right?", "I support {} rights.",
+        "As a {} person I think the bus should run later.", "im a {} girl and i like football", "so happy for my {} friends",
+        "The {} author reads from her new novel tonight.", "My dad is {} and my mum is not.", "Two {} men opened a bakery.",
+        "What does it mean to be {}?", "How do I write a {} character respectfully?", "Is {} the right word to use?",
+        "The museum shows {} art from three centuries.", "He moved here because his husband is {}.", "Our {} customers asked for it.",
+        "I met a {} man on the train who told me about his work.", "There were {} families at the picnic.", "{} and proud",
+        "They hired a {} lawyer last year.", "A group of {} scientists published the paper.", "Some of my relatives are {}.",
+        "The article profiles three {} entrepreneurs.", "Are {} people more likely to live in cities?", "I am not {}, but I care.",
+        "The {} girl won the race.", "{} teenagers often need someone to talk to.", "Her {} grandmother cooked for all of us.",
         "being {} is nothing to be ashamed of", "im {} and i love pizza", "the article is about {} people",
     ),
     "test": (
@@ -75,7 +87,9 @@ class Group:
 
 def groups(split: Split) -> list[Group]:
     """Every template of the split with every identity of the split; neither is in the other split."""
-    found = [(template, False) for template in HARMLESS[split]] + [(template, True) for template in HOSTILE[split]]
+    found = [(template, False) for template in HARMLESS[split]] + [
+        (template, True) for template in HOSTILE[split]
+    ]
     return [
         Group(template, tuple(_written(template, who) for who in IDENTITIES[split]), hostile)
         for template, hostile in found

@@ -1,7 +1,7 @@
 """Hides words as people do who dodge a filter, to measure (and teach) what a disguise costs.
 
-The tables come from Unicode's character names and from here, never from the normaliser that undoes them: a test
-that shared its tables would only show that a table is its own inverse.
+The tables come from Unicode's character names and from here, never from the normaliser that undoes them: a
+test that shared its tables would only show that a table is its own inverse.
 """
 
 import random

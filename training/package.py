@@ -1,4 +1,4 @@
-"""Writes a trained network as the folder that `TextEncoder` reads, with its manifest and its model card beside it."""
+"""Writes a trained network as the folder that `TextEncoder` reads, with its manifest."""
 
 import hashlib
 import shutil

@@ -1,9 +1,11 @@
-"""Trains the toxicity encoder: six labels for the text, and for each word whether it is what makes it toxic.
+"""Trains the toxicity encoder.
+
+Six labels for the text, and for each word whether it is what makes it toxic.
 
     python -m training.toxicity --data ../shared/data
 
-Labels that no annotator gave are taken from the Jigsaw network that `toxicity-bilstm` runs (distillation), with a
-smaller weight than those that people gave.
+Labels that no annotator gave are taken from the Jigsaw network that `toxicity-bilstm` runs (distillation),
+with a smaller weight than those that people gave.
 """
 
 import argparse
@@ -12,11 +14,13 @@ from pathlib import Path
 
 import numpy as np
 
+from agents.evaluation import auroc
 from agents.model_files import ModelFiles
 from agents.ports import ScoreInput
 from agents.scorers.encoder import Settings
 from agents.scorers.toxicity_onnx import OnnxToxicity
-from training import measure, package
+from training import package
+from training.calibration import platt
 from training.encoder import Example, Judge, tokenizer
 from training.fit import NAN, Plan, fit, predict
 from training.toxicity_data import LABELS, Row, rows
@@ -36,7 +40,7 @@ def main() -> None:
     parser.add_argument("--models", type=Path, default=Path(".sluicegate/models"), help="for the teacher")
     parser.add_argument("--to", type=Path, default=package.SHIPPED / "toxicity")
     parser.add_argument("--layers", type=int, default=6)
-    parser.add_argument("--epochs", type=float, default=2.0)
+    parser.add_argument("--epochs", type=float, default=1.4)
     parser.add_argument("--limit", type=int, help="fewer rows, to try it out")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
@@ -47,12 +51,12 @@ def main() -> None:
     dev = [row for row in rows(options.data, "dev") if row.labels[0] is not None]
     chances = predict(judge, to_examples(dev, None))
     known = np.array([row.labels[0] for row in dev]) >= 0.5
-    print("dev AUROC of toxic", round(measure.auroc(known, chances[:, 0]), 4), "over", len(dev))  # noqa: T201
-    slope, offset = measure.platt(known, chances[:, 0])
+    print("dev AUROC of toxic", round(auroc(known, chances[:, 0]), 4), "over", len(dev))
+    slope, offset = platt(known, chances[:, 0])
     more = len(LABELS) - 1
     settings = Settings(list(LABELS), WINDOW, STRIDE, [slope, *[1.0] * more], [offset, *[0.0] * more])
     data = sorted(path for path in options.data.glob("*/*.jsonl") if path.parent.name in SETS)
-    print(package.write(options.to, "toxicity", judge, settings, data, pairs=False))  # noqa: T201
+    print(package.write(options.to, "toxicity", judge, settings, data, pairs=False))
 
 
 SETS = ("davidson", "toxic_spans", "toxigen_demos", "begin_wow", "factscore", "halueval_general")

@@ -5,12 +5,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 from tokenizers import Tokenizer
 
 from agents.errors import ConfigurationError
 from agents.model_files import read_manifest
 from agents.ports import Vectors
+from agents.scorers.sessions import open_session
 
 MAX_TOKENS = 256
 """What the model was trained with; a longer text is embedded by its beginning, so chunk before."""
@@ -31,14 +31,10 @@ class OnnxEmbedder:
             ConfigurationError: the folder holds no such model.
         """
         self._version = read_manifest(folder).version
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
+        self._session = open_session(folder / "model.onnx")
         try:
             self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-            self._session = onnxruntime.InferenceSession(
-                folder / "model.onnx", options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:  # both libraries raise bare classes of their own
+        except Exception as error:  # tokenizers raises bare classes of its own
             raise ConfigurationError(f"the model in {folder} cannot be read: {error}") from error
         self._tokenizer.enable_truncation(MAX_TOKENS)
         self._tokenizer.no_padding()

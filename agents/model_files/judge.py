@@ -1,4 +1,7 @@
-"""A judge as an ONNX graph: BERT, pooled by mean and maximum, with probabilities for the text and for each token."""
+"""A judge as an ONNX graph.
+
+BERT, pooled by mean and maximum, with probabilities for the text and for each token.
+"""
 
 import onnx
 
@@ -10,11 +13,11 @@ FAR = 1e4
 
 
 def judge_graph(weights: Weights, layers: int, *, pairs: bool) -> onnx.ModelProto:
-    """`input_ids`, `attention_mask` (batch, sequence) to `labels` (batch, outputs) and `tokens` (batch, sequence).
+    """From `input_ids` and `attention_mask` to `labels` (batch, outputs) and `tokens` (batch, sequence).
 
-    With `pairs` there is a third input, `segments`: 0 for the text that is judged, 1 for the one it is held against;
-    only the first is pooled. `weights` are BERT's, with `labels.weight` (outputs, 768), `labels.bias`, `tokens.weight`
-    (1, 384), `tokens.bias`.
+    With `pairs` there is a third input, `segments`: 0 for the text that is judged, 1 for the one it is held
+    against; only the first is pooled. `weights` are BERT's, with `labels.weight` (outputs, 768),
+    `labels.bias`, `tokens.weight` (1, 384), `tokens.bias`.
     """
     graph = Graph("judge")
     ids = graph.input_ids("input_ids", ("batch", "sequence"))

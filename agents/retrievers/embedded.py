@@ -56,6 +56,11 @@ class EmbeddedRetriever:
         self._recent: OrderedDict[str, Snapshot] = OrderedDict()
         self._queries: OrderedDict[str, Vectors] = OrderedDict()
 
+    def load_all(self) -> None:
+        """Begin to read every index, so that the first search need not wait for all of it."""
+        for catalog in self._store.list():
+            self.version(catalog.name)
+
     def version(self, index: str) -> str:
         """The version that a search finds now; until it is in memory, the one the catalog names.
 

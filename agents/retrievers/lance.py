@@ -14,7 +14,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import lancedb
 import msgspec
 import numpy as np
 import pyarrow as pa
@@ -212,6 +211,8 @@ class IndexStore:
         return int(table.version)
 
     def _database(self, name: str) -> Any:
+        import lancedb  # two seconds, which a worker without an index need not spend
+
         return lancedb.connect(index_folder(self._directory, name) / "lance")
 
     @contextmanager

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 _TOKEN = re.compile(
     r"(?P<clock>\d{1,2}:\d{2})"
@@ -29,6 +30,7 @@ STOP_WORDS = _words("""
     based i'm i've i'd i'll we're you're they're
 """)
 NEGATIONS = _words("not no never none nor neither without cannot n't nobody nothing nowhere unable hardly")
+_FIRST_PERSON = _words("i me my mine we us our ours i'm i've i'd i'll we're we've im ive")
 _NUMBERS = """
     2 two; 3 three; 4 four; 5 five; 6 six; 7 seven; 8 eight; 9 nine; 10 ten; 11 eleven; 12 twelve;
     13 thirteen; 14 fourteen; 15 fifteen; 16 sixteen; 17 seventeen; 18 eighteen; 19 nineteen; 20 twenty;
@@ -72,6 +74,11 @@ class Words:
     names: frozenset[str]
     negated: frozenset[str]
     plain: frozenset[str]
+    order: tuple[str, ...] = ()
+    """The stems as they follow each other."""
+    phrases: frozenset[tuple[str, str]] = frozenset()
+    """Neighbouring words as written, small ones included."""
+    first_person: bool = False
 
     def __or__(self, other: "Words") -> "Words":
         return union((self, other))
@@ -87,6 +94,9 @@ def union(parts: Iterable[Words]) -> Words:
         frozenset().union(*(one.names for one in found)),
         frozenset().union(*(one.negated for one in found)),
         frozenset().union(*(one.plain for one in found)),
+        tuple(stem for one in found for stem in one.order),
+        frozenset().union(*(one.phrases for one in found)),
+        any(one.first_person for one in found),
     )
 
 
@@ -130,6 +140,7 @@ class _Reader:
         self._since_number = _FAR
         self._sign: str | None = None
         self._begun = False
+        self._all: list[str] = []
 
     def read(self, found: "re.Match[str]") -> None:
         kind, text = found.lastgroup, found.group()
@@ -154,6 +165,7 @@ class _Reader:
 
     def _quantity(self, value: str | float) -> None:
         self._quantities.append([value, self._sign])
+        self._all.append(_written(value))
         self._sign = None
         self._since_number = 0
         self._begun = True
@@ -166,6 +178,7 @@ class _Reader:
 
     def _word(self, token: str) -> None:
         lower = token.lower().replace("’", "'")
+        self._all.append(lower)
         self._since_number += 1
         if lower in NEGATIONS or lower.endswith("n't"):
             self._reach = _SCOPE
@@ -214,6 +227,9 @@ class _Reader:
             frozenset(self._names),
             frozenset(self._negated),
             frozenset(self._plain),
+            tuple(self._content),
+            frozenset(pairwise(self._all)),
+            not _FIRST_PERSON.isdisjoint(self._all),
         )
 
 
@@ -226,9 +242,41 @@ def recall(wanted: frozenset[object], there: frozenset[object]) -> float:
     return len(wanted & there) / len(wanted) if wanted else 1.0
 
 
-def missing_quantities(sentence: Words, there: Words) -> int:
-    """How many quantities of the sentence have no equal, unit included, in `there`."""
-    return sum(not any(one.agrees(other) for other in there.quantities) for one in sentence.quantities)
+def longest_run(sentence: Words, there: Words) -> int:
+    """How many of the sentence's stems in a row stand next to each other in `there` as well."""
+    longest = run = 0
+    for pair in pairwise(sentence.order):
+        run = run + 1 if pair in there.pairs else 0
+        longest = max(longest, run)
+    return longest + 1 if longest else int(not sentence.stems.isdisjoint(there.stems))
+
+
+def disorder(sentence: Words, there: Words) -> float:
+    """Share of the sentence's stems, of those both have once, that stand in another order in `there`; 0 to 1."""
+    places = {stem: place for place, stem in enumerate(there.order)}
+    shared = [places[stem] for stem in sentence.order if stem in places]
+    steps = len(shared) - 1
+    return sum(one > two for one, two in pairwise(shared)) / steps if steps > 0 else 0.0
+
+
+def wrong_places(text: str, missing: frozenset[str]) -> list[tuple[int, int]]:
+    """Where quantities and names of these stems stand in a sentence, as characters."""
+    return [found.span() for found in _TOKEN.finditer(text) if _root(found) in missing]
+
+
+def _root(found: "re.Match[str]") -> str:
+    token = found.group()
+    if found.lastgroup == "number":
+        return _written(float(token.replace(",", "")))
+    if found.lastgroup == "clock":
+        return token.removeprefix("0")
+    lower = token.lower()
+    return _written(_NUMBER_WORDS[lower]) if lower in _NUMBER_WORDS else stem(lower)
+
+
+def missing_quantities(sentence: Words, there: Words) -> list[Quantity]:
+    """The quantities of the sentence that have no equal, unit included, in `there`."""
+    return [one for one in sentence.quantities if not any(one.agrees(other) for other in there.quantities)]
 
 
 def negation_differs(sentence: Words, window: Words) -> bool:

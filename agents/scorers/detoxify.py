@@ -15,6 +15,9 @@ from schemas.score import Score
 LABELS = {"toxicity": "toxic", "severe_toxicity": "severe_toxic", "identity_attack": "identity_hate"}
 """Detoxify's names that differ from ours; `obscene`, `threat` and `insult` are the same."""
 
+LANGUAGES = {"multilingual": frozenset({"en", "fr", "es", "it", "pt", "tr", "ru"})}
+"""What Detoxify's networks were trained on; those not named here know English alone."""
+
 BATCH = 16
 OVERLAP = 60
 """Characters that two windows of a long text share, so that a phrase at the cut is whole in one of them."""
@@ -29,6 +32,7 @@ class DetoxifyToxicity:
     By `name` (`original`, `original-small`, `unbiased`, ...) Detoxify downloads its weights on first use. By
     `checkpoint` nothing is downloaded when the file's `config.arch.args.model_type` is a local folder with
     the network's configuration and tokenizer. A checkpoint is a pickle: load only what you trust.
+    `languages` follow from `name`, so give that of its kind beside a checkpoint of your own.
     Labels beyond the six (`sexual_explicit` of `unbiased`) keep their names and count as well.
     """
 
@@ -54,6 +58,7 @@ class DetoxifyToxicity:
             self._model: Any = Detoxify(name, checkpoint=where, device=device)
         except Exception as error:  # torch, pickle and transformers each raise their own
             raise ConfigurationError(f"Detoxify cannot read {checkpoint or name}: {error}") from error
+        self.languages = LANGUAGES.get(name, frozenset({"en"}))
         label = Path(checkpoint).stem if checkpoint else name
         self._version = torch_version(f"detoxify-{label}", self._model.model)
         self._limit = min(CHECKPOINT_TOKENS, int(self._model.tokenizer.model_max_length))

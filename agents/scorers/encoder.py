@@ -1,4 +1,4 @@
-"""Runs a trained encoder through ONNX Runtime: windows of tokens, batches of one length, nothing cut."""
+"""Runs a trained encoder through ONNX Runtime: in windows of tokens, so that nothing is cut."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -6,22 +6,27 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 from tokenizers import Encoding, Tokenizer
 
 from agents.errors import ConfigurationError
 from agents.model_files.manifest import digests, read_manifest
+from agents.scorers.sessions import open_session
 
 Floats = NDArray[np.float32]
-BATCH_TOKENS = 2048
-"""Tokens in one run, padding included: enough for full speed, little enough that a long text costs no memory."""
+BATCH_TOKENS = 4096
+"""Tokens in one run on a GPU, padding included.
+
+On a CPU each window runs alone: batches are no faster there, and the int8 model scales its activations by all
+that is in the batch, so that a score would change with its neighbours.
+"""
 
 
 class Settings(msgspec.Struct, frozen=True):
     """The file `settings.json` beside the weights.
 
-    `window` and `stride` count tokens; `labels` name the outputs; `slope` and `offset` calibrate each output's logit.
+    `window` and `stride` count tokens; `labels` name the outputs; `slope` and `offset` calibrate each
+    output's logit.
     """
 
     labels: list[str]
@@ -50,7 +55,7 @@ class _Window:
 class TextEncoder:
     """A folder of `model.onnx`, `tokenizer.json`, `settings.json` and `manifest.json`, ready to read texts."""
 
-    def __init__(self, folder: Path, providers: Sequence[str] = ("CPUExecutionProvider",)) -> None:
+    def __init__(self, folder: Path, device: str = "cpu") -> None:
         """Check the files against the manifest and load them; some 0.1 s.
 
         Raises:
@@ -58,18 +63,17 @@ class TextEncoder:
         """
         manifest = read_manifest(folder)
         try:
-            if digests(folder, manifest.outputs) != manifest.outputs:
-                raise ConfigurationError(f"the weights in {folder} are damaged: install Sluicegate again")
+            whole = digests(folder, manifest.outputs) == manifest.outputs
+        except OSError as error:
+            raise ConfigurationError(f"the model in {folder} is incomplete: {error}") from error
+        if not whole:
+            raise ConfigurationError(f"the weights in {folder} are damaged: install Sluicegate again")
+        self._session = open_session(folder / "model.onnx", device)
+        self._together = device != "cpu"
+        try:
             self.settings = msgspec.json.decode((folder / "settings.json").read_bytes(), type=Settings)
             self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-            options = onnxruntime.SessionOptions()
-            options.intra_op_num_threads = 1
-            self._session = onnxruntime.InferenceSession(
-                folder / "model.onnx", options, providers=list(providers)
-            )
-        except ConfigurationError:
-            raise
-        except Exception as error:  # onnxruntime and tokenizers raise bare classes of their own
+        except Exception as error:  # tokenizers raises bare classes of its own
             raise ConfigurationError(f"the model in {folder} cannot be read: {error}") from error
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
@@ -114,7 +118,9 @@ class TextEncoder:
 
     def _run(self, windows: Sequence[_Window]) -> list[tuple[Floats, Floats]]:
         results: list[tuple[Floats, Floats] | None] = [None] * len(windows)
-        for places in _batches([len(window.ids) for window in windows]):
+        for places in _batches(
+            [len(window.ids) for window in windows], BATCH_TOKENS if self._together else 0
+        ):
             longest = max(len(windows[at].ids) for at in places)
             feed = {
                 "input_ids": _padded([windows[at].ids for at in places], longest),
@@ -130,7 +136,7 @@ class TextEncoder:
     def _calibrated(self, labels: Floats) -> Floats:
         inside = np.clip(labels, 1e-6, 1 - 1e-6)
         logits = np.log(inside / (1 - inside)) * self._slope + self._offset
-        return (1 / (1 + np.exp(-logits))).astype(np.float32)
+        return np.asarray(1 / (1 + np.exp(-logits)), dtype=np.float32)
 
 
 def _pair(owner: int, found: Encoding, window: int) -> _Window:
@@ -144,11 +150,11 @@ def _pair(owner: int, found: Encoding, window: int) -> _Window:
     return _Window(owner, ids, segments, offsets)
 
 
-def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Places in batches of like length."""
+def _batches(lengths: Sequence[int], tokens: int) -> Iterator[list[int]]:
+    """Places in batches of like length, of at most so many tokens or one place."""
     group: list[int] = []
     for at in sorted(range(len(lengths)), key=lengths.__getitem__):
-        if group and (len(group) + 1) * lengths[at] > BATCH_TOKENS:
+        if group and (len(group) + 1) * lengths[at] > tokens:
             yield group
             group = []
         group.append(at)

@@ -1,28 +1,25 @@
-"""Runs several scorers side by side, in micro-batches, off the event loop; a failure is a score.
-
-Each scorer has a lane of its own: a bounded queue, and threads that no other scorer uses, so a scorer that
-hangs delays nothing but itself.
-"""
+"""Runs several scorers side by side, in micro-batches, off the event loop; a failure is a score."""
 
 import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import islice
 from typing import Protocol
 
-import msgspec
+from msgspec.structs import replace
 
 from agents.errors import ConfigurationError, UnknownPart
 from agents.ports import ScoreInput, Scorer
+from agents.scorers import language
+from agents.scorers.lane import STOP_GRACE_S, Lane, Limits
 from agents.scorers.threads import DaemonThreads
 from schemas.score import Score, ScoreStatus
 
-STOP_GRACE_S = 1.0
-"""How long `aclose` waits for batches that are running."""
-
 log = logging.getLogger(__name__)
+
+Detect = Callable[[str], str | None]
+"""The language of a text as ISO 639-1, None where it cannot be told. Runs off the event loop."""
 
 
 class ScoreObserver(Protocol):
@@ -33,149 +30,19 @@ class ScoreObserver(Protocol):
         ...
 
 
-class _Call:
-    """One input in one lane; `outcome` is a score, or why there is none."""
-
-    __slots__ = ("abandoned", "item", "outcome")
-
-    def __init__(self, item: ScoreInput) -> None:
-        self.item = item
-        self.outcome: asyncio.Future[Score | str] = asyncio.get_running_loop().create_future()
-        self.abandoned = False
-
-    def settle(self, outcome: Score | str) -> None:
-        if not self.outcome.done():
-            self.outcome.set_result(outcome)
-
-
-class _Lane:
-    """One scorer's queue, with `threads` batches at work at a time."""
-
-    def __init__(self, scorer: Scorer, max_batch: int, linger_s: float, threads: int, max_queue: int) -> None:
-        self.name, self.version = scorer.name, scorer.version
-        self._scorer = scorer
-        self._max_batch, self._linger_s = max_batch, linger_s
-        self._threads, self._max_queue = threads, max_queue
-        self._waiting: dict[_Call, None] = {}  # a queue from which any call can leave
-        self._arrived = asyncio.Event()
-        self._pool: DaemonThreads | None = None
-        self._tasks: list[asyncio.Task[None]] = []
-
-    def start(self) -> None:
-        if self._pool is None:
-            self._pool = DaemonThreads(f"scorer-{self.name}", self._threads)
-            self._pool.start()
-            self._tasks = [asyncio.create_task(self._serve(self._pool)) for _ in range(self._threads)]
-
-    async def aclose(self) -> None:
-        pool, self._pool = self._pool, None
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        for call in self._waiting:
-            call.settle("stopped")
-        self._waiting.clear()
-        if pool is not None and not await asyncio.to_thread(pool.stop, STOP_GRACE_S):
-            log.warning("scorer %s is still at work; its thread is left behind", self.name)
-
-    def submit(self, item: ScoreInput) -> _Call:
-        call = _Call(item)
-        if self._pool is None:
-            call.settle("stopped")
-        elif len(self._waiting) >= self._max_queue:
-            call.settle("overloaded")
-        else:
-            self._waiting[call] = None
-            self._arrived.set()
-        return call
-
-    def withdraw(self, call: _Call) -> None:
-        """Nobody waits for this call any more: free its place in the queue."""
-        call.abandoned = True
-        self._waiting.pop(call, None)
-
-    async def _serve(self, pool: DaemonThreads) -> None:
-        while True:
-            batch = await self._next_batch()
-            try:
-                outcomes = await pool.run(partial(_score, self._scorer, batch))
-            except asyncio.CancelledError:
-                for call in batch:
-                    call.settle("stopped")
-                raise
-            for call, outcome in zip(batch, outcomes, strict=True):
-                call.settle(outcome)
-
-    async def _next_batch(self) -> list[_Call]:
-        """At least one call; a few more are waited for, because a batch costs less than its parts."""
-        while not self._waiting:
-            self._arrived.clear()
-            await self._arrived.wait()
-            if len(self._waiting) < self._max_batch:
-                await asyncio.sleep(self._linger_s)
-        batch = list(islice(self._waiting, self._max_batch))
-        for call in batch:
-            del self._waiting[call]
-        return batch
-
-
-def _score(scorer: Scorer, calls: Sequence[_Call]) -> list[Score | str]:
-    """Score a batch; where that fails, one by one, so that a poisoned input fails alone."""
-    try:
-        return [*_checked(scorer, calls)]
-    except BaseException as error:  # a scorer may raise anything, even SystemExit
-        reason = f"error: {_describe(error)}"
-        log.debug("scorer %s failed on a batch of %d", scorer.name, len(calls), exc_info=True)
-        if len(calls) == 1:
-            log.warning("scorer %s failed: %s", scorer.name, reason)
-            return [reason]
-    return ["timeout" if call.abandoned else _score(scorer, [call])[0] for call in calls]
-
-
-class _Unusable(Exception):
-    """A scorer answered something that is not a score for each input."""
-
-
-def _checked(scorer: Scorer, calls: Sequence[_Call]) -> list[Score]:
-    scores = scorer.score([call.item for call in calls])
-    if len(scores) != len(calls):
-        raise _Unusable(f"{len(scores)} scores for {len(calls)} inputs")
-    return [_readable(score) for score in scores]
-
-
-def _readable(score: object) -> Score:
-    """The score as a consumer would read it, so that what cannot be published fails here."""
-    if not isinstance(score, Score):
-        raise _Unusable(f"no valid score but {type(score).__name__}")
-    try:
-        read = msgspec.json.decode(msgspec.json.encode(score), type=Score)
-    except (msgspec.ValidationError, TypeError) as error:
-        raise _Unusable(f"no valid score: {error}") from None
-    if (read.status == "ok") is (read.value is None):
-        raise _Unusable("no valid score: a value belongs to status ok, and only there")
-    return read
-
-
-def _describe(error: BaseException) -> str:
-    """The kind of error alone: the message of a foreign one may quote the text that was judged."""
-    return str(error) if isinstance(error, _Unusable) else type(error).__name__
-
-
 class ScoringEngine:
     """The one implementation of `Judge`.
 
     Args:
         scorers: each under a name of its own.
         timeout_s: how long a call may take, queueing included.
-        max_batch: inputs a scorer is given at once.
-        linger_s: how long an idle scorer waits for more inputs.
-        threads: batches of *one* scorer at work at a time; no scorer uses another's threads.
-        max_queue: inputs that may wait for one scorer; beyond it calls fail at once as `overloaded`.
+        limits: of each scorer's lane.
         observer: hears of every score.
-        clock: seconds, monotonic; measures `latency_ms`.
+        detect: tells the language, once a text, when one of its scorers does not take every language.
+        clock: seconds, monotonic.
 
     Raises:
-        ConfigurationError: two scorers have the same name, or a number is not positive.
+        ConfigurationError: two scorers have the same name, or `timeout_s` is not positive.
     """
 
     def __init__(
@@ -183,22 +50,22 @@ class ScoringEngine:
         scorers: Sequence[Scorer],
         *,
         timeout_s: float,
-        max_batch: int = 32,
-        linger_s: float = 0.002,
-        threads: int = 2,
-        max_queue: int = 1000,
+        limits: Limits | None = None,
         observer: ScoreObserver | None = None,
+        detect: Detect = language.detect,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        if min(timeout_s, max_batch, threads, max_queue) <= 0 or linger_s < 0:
+        if timeout_s <= 0:
             raise ConfigurationError("the scoring engine's limits must be positive")
-        self._lanes: dict[str, _Lane] = {}
+        self._lanes: dict[str, Lane] = {}
         for scorer in scorers:
             if scorer.name in self._lanes:
                 raise ConfigurationError(f"two scorers are named {scorer.name!r}")
-            self._lanes[scorer.name] = _Lane(scorer, max_batch, linger_s, threads, max_queue)
+            self._lanes[scorer.name] = Lane(scorer, limits or Limits(), clock)
         self._timeout_s = timeout_s
         self._observer = observer
+        self._detect = detect
+        self._detecting: DaemonThreads | None = None
         self._clock = clock
 
     @property
@@ -208,63 +75,84 @@ class ScoringEngine:
 
     async def start(self) -> None:
         """Start the lanes in the running event loop. Before, and after `aclose`, calls fail as `stopped`."""
+        if self._detecting is None:
+            self._detecting = DaemonThreads("scorer-language", 1)
+            self._detecting.start()
         for lane in self._lanes.values():
             lane.start()
 
     async def aclose(self) -> None:
         """Fail what still waits as `stopped` and end the threads; one that hangs is left behind."""
+        detecting, self._detecting = self._detecting, None
         await asyncio.gather(*(lane.aclose() for lane in self._lanes.values()))
+        if detecting is not None:
+            await asyncio.to_thread(detecting.stop, STOP_GRACE_S)
 
-    async def judge(self, item: ScoreInput, names: Sequence[str] | None = None) -> tuple[Score, ...]:
-        """A score of each named scorer, in that order (all by default), after `timeout_s` at the latest.
+    async def judge(
+        self, item: ScoreInput, names: Sequence[str] | None = None, timeout_s: float | None = None
+    ) -> tuple[Score, ...]:
+        """A score of each named scorer, in that order (all by default), at the latest when its time is over.
 
-        A scorer that fails, is late or is overloaded gives a score with status `failed` and a reason.
+        A scorer that fails, is late or is overloaded gives a score with status `failed` and a reason; one that does
+        not know the text's language is not asked and gives `unsupported`.
+
+        Args:
+            item: what is judged.
+            names: the scorers.
+            timeout_s: shortens the engine's own limit.
 
         Raises:
             UnknownPart: there is no scorer of that name: the caller's mistake, not the scorer's.
         """
         lanes = [self._lane(name) for name in (self._lanes if names is None else names)]
-        if not lanes:
-            return ()
         started = self._clock()
-        calls = [lane.submit(item) for lane in lanes]
-        arrivals: list[float | None] = [None] * len(calls)
-        for number, call in enumerate(calls):
-            call.outcome.add_done_callback(partial(self._note, arrivals, number))
-        try:
-            await asyncio.wait([call.outcome for call in calls], timeout=self._timeout_s)
-        finally:
-            for lane, call in zip(lanes, calls, strict=True):
-                lane.withdraw(call)
-        now = self._clock()
+        due = started + (self._timeout_s if timeout_s is None else min(timeout_s, self._timeout_s))
+        spoken = await self._language(item.text, lanes, due)
+        timed = await asyncio.gather(*(self._ask(lane, item, due, spoken) for lane in lanes))
         return tuple(
-            self._finish(lane, call, (now if at is None else at) - started)
-            for lane, call, at in zip(lanes, calls, arrivals, strict=True)
+            self._finish(lane, score, at - started) for lane, (score, at) in zip(lanes, timed, strict=True)
         )
 
-    def _lane(self, name: str) -> _Lane:
+    def _lane(self, name: str) -> Lane:
         try:
             return self._lanes[name]
         except KeyError:
             raise UnknownPart("scorer", name, list(self._lanes)) from None
 
-    def _note(self, arrivals: list[float | None], number: int, _: object) -> None:
-        arrivals[number] = self._clock()
+    async def _language(self, text: str, lanes: Sequence[Lane], due: float) -> str | None:
+        """Where it cannot be told in time, or at all, the scorers are asked as if it were theirs."""
+        if self._detecting is None or all(lane.languages is None for lane in lanes):
+            return None
+        try:
+            async with asyncio.timeout(due - self._clock()):
+                return await self._detecting.run(partial(self._detect, text))
+        except Exception as error:
+            if not isinstance(error, TimeoutError):
+                log.warning("the language could not be detected: %s", type(error).__name__)
+            return None
 
-    def _finish(self, lane: _Lane, call: _Call, seconds: float) -> Score:
+    async def _ask(self, lane: Lane, item: ScoreInput, due: float, spoken: str | None) -> tuple[Score, float]:
+        """The score of one lane, and when it came."""
+        if not lane.covers(spoken):
+            return _without_value(lane, "unsupported", f"language: {spoken}"), self._clock()
+        call = lane.submit(item, due)
+        try:
+            await asyncio.wait([call.outcome], timeout=max(0.0, due - self._clock()))
+        finally:
+            lane.withdraw(call)
         outcome = call.outcome.result() if call.outcome.done() else "timeout"
-        if isinstance(outcome, str):
-            outcome = Score(name=lane.name, version=lane.version, status="failed", reason=outcome)
-        score = msgspec.structs.replace(
-            outcome, name=lane.name, version=lane.version, latency_ms=max(0.0, seconds * 1000)
-        )
+        score = _without_value(lane, "failed", outcome) if isinstance(outcome, str) else outcome
+        return score, self._clock()
+
+    def _finish(self, lane: Lane, score: Score, seconds: float) -> Score:
+        score = replace(score, name=lane.name, version=lane.version, latency_ms=max(0.0, seconds * 1000))
         if self._observer is not None:
-            self._observe(self._observer, score, seconds)
+            try:
+                self._observer.on_score(score.name, score.status, seconds)
+            except Exception:
+                log.exception("the observer of scores failed")
         return score
 
-    @staticmethod
-    def _observe(observer: ScoreObserver, score: Score, seconds: float) -> None:
-        try:
-            observer.on_score(score.name, score.status, seconds)
-        except Exception:
-            log.exception("the observer of scores failed")
+
+def _without_value(lane: Lane, status: ScoreStatus, reason: str) -> Score:
+    return Score(name=lane.name, version=lane.version, status=status, reason=reason)

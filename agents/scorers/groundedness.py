@@ -1,55 +1,77 @@
-"""Groundedness without a trained model: each sentence of an answer against the passages, with its evidence.
+"""Groundedness: each sentence of an answer against the passages, with its evidence.
 
-A sentence is aligned with the passage sentence, or two neighbours, that shares most with it; a logistic head
-over what they share gives its score; a wrong number, a turned negation or an unknown name caps it.
-The weights and what they are worth are measured by `benchmarks/groundedness_quality.py` (docs/quality.md).
+A cascade of two judges.
+
+First, for every sentence: it is aligned with the passage sentences that share most with it, and a small
+network judges what they share (words, word pairs, order, quantities with units, names, negation). Where that
+is unsure, a trained encoder reads the sentence beside its evidence, and both are weighed. The weights come
+from `training/groundedness.py`; what they are worth is in `docs/quality.md`.
 """
 
-import hashlib
+import heapq
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import chain, pairwise
+from pathlib import Path
 
-from agents.ports import Embedder, ScoreInput, Vectors
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from agents.errors import ConfigurationError
+from agents.model_files.manifest import read_manifest, short_hash
+from agents.ports import ScoreInput
 from agents.scorers.alignment import (
     NOTHING,
     Words,
     analyse,
+    disorder,
+    longest_run,
     missing_quantities,
     negation_differs,
     recall,
     union,
+    wrong_places,
 )
+from agents.scorers.encoder import Reading, TextEncoder
+from agents.scorers.judges import SentenceJudge
 from agents.scorers.recent import Recent
 from agents.scorers.sentences import Span, claims, split, without_citations
 from schemas.score import Evidence, Score
 
-REVISION = 1
+REVISION = 2
 """Raise when the rules change: it enters the version, beside the weights."""
 SUPPORTED = 0.5
 CAP = 0.3
-"""The highest score of a sentence with a hard contradiction; below `SUPPORTED`."""
-LEXICAL: Mapping[str, float] = {
-    "bias": -1.44,
-    "recall": 0.65,
-    "pairs": 0.2,
-    "anywhere": 2.42,
-    "quantities": -0.94,
-    "names": -1.28,
-    "novel": -1.86,
-}
-WITH_SIMILARITY: Mapping[str, float] = {
-    "bias": -1.78,
-    "recall": 0.19,
-    "pairs": 0.01,
-    "anywhere": 2.37,
-    "quantities": -0.99,
-    "names": -1.23,
-    "novel": -2.14,
-    "similarity": 1.41,
-}
+"""The highest score of a sentence with a number that no passage has: below `SUPPORTED`, whatever else is shared."""
+NUMBER = "number differs"
+OPEN = (0.25, 0.75)
+"""Between these a sentence is put before the user's own judge, where there is one; its word replaces ours."""
+EVIDENCE = 3
+"""Passage sentences that the encoder reads beside a sentence."""
+FEATURES = (
+    "recall", "pairs", "anywhere", "run", "recall of evidence", "pairs of evidence", "quantities",
+    "quantities anywhere", "names", "names of evidence", "novel", "negation", "disorder", "length", "short",
+    "phrases", "phrases of evidence", "first person",
+)  # fmt: skip
+Features = tuple[float, ...]
+
+
+class Head(msgspec.Struct, frozen=True):
+    """The file `head.json`.
+
+    What judges the features, between which probabilities the encoder is asked, and how the two logits are
+    weighed then (`first * w + encoder * v + offset`).
+    """
+
+    features: list[str]
+    hidden: list[list[float]]
+    hidden_offset: list[float]
+    output: list[float]
+    output_offset: float
+    unsure: tuple[float, float]
+    weighed: tuple[float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +83,10 @@ class _Sentence:
 
 @dataclass(frozen=True, slots=True)
 class _Window:
-    """One sentence of a passage, or two neighbours; `sentences` are their texts."""
+    """One sentence of a passage, or two neighbours; `text` is empty for two."""
 
     span: Span
-    sentences: tuple[str, ...]
+    text: str
     words: Words
 
 
@@ -80,60 +102,112 @@ class _Passage:
 class Alignment:
     """A sentence beside its best window, in the passage of that number, counted from 1.
 
-    The head sees `features`; `reason` names a contradiction, which caps the score.
+    The first judge sees `features`, the encoder `evidence`; `reason` names a contradiction, `wrong` what it
+    is about.
     """
 
     sentence: _Sentence
     passage: int | None
     window: _Window | None
-    features: dict[str, float]
+    evidence: str
+    features: Features
     reason: str | None
+    wrong: frozenset[str]
 
 
-Near = Callable[[_Window], float]
-"""How near in meaning a window is, as a cosine."""
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    """What is thought of an aligned sentence: its score, and where the encoder doubts it."""
+
+    score: float
+    doubts: tuple[tuple[int, int], ...] = ()
 
 
-def align(
-    sentence: _Sentence, passages: Sequence[_Passage], everything: Words, near: Near | None
-) -> Alignment:
-    """Find the window that shares most with the sentence; of equals the first and shorter one."""
+def align(sentence: _Sentence, passages: Sequence[_Passage], everything: Words) -> Alignment:
+    """Find the window that shares most with the sentence, of equals the first and shorter one, and the evidence."""
     words = sentence.words
-    number, best, best_rank, similarity = None, None, 0.0, 0.0
+    number, best, best_rank = None, None, 0.0
+    single: list[tuple[float, int, _Window]] = []
     for position, passage in enumerate(passages, start=1):
         for window in passage.windows:
-            meaning = near(window) if near else 0.0
-            rank = recall(words.stems, window.words.stems) + 0.5 * (
-                recall(words.pairs, window.words.pairs) + meaning
-            )
-            rank -= 0.02 * len(window.sentences)
-            if rank > best_rank and (near or not words.stems.isdisjoint(window.words.stems)):
-                number, best, best_rank, similarity = position, window, rank, meaning
+            if words.stems.isdisjoint(window.words.stems):
+                continue
+            rank = recall(words.stems, window.words.stems) + 0.5 * recall(words.pairs, window.words.pairs)
+            if window.text:
+                single.append((rank, -len(single), window))
+            rank -= 0.0 if window.text else 0.02
+            if rank > best_rank:
+                number, best, best_rank = position, window, rank
+    chosen = sorted(heapq.nlargest(EVIDENCE, single, key=lambda one: one[:2]), key=lambda one: -one[1])
+    near = union(window.words for _, _, window in chosen)
     there = best.words if best else NOTHING
-    features = {**_features(words, there, everything), "similarity": similarity}
-    return Alignment(sentence, number, best, features, _contradiction(words, there, everything))
+    reason, wrong = _contradiction(words, there, everything)
+    text = " ".join(window.text for _, _, window in chosen)
+    return Alignment(sentence, number, best, text, _features(words, there, near, everything), reason, wrong)
 
 
-def _features(words: Words, there: Words, everything: Words) -> dict[str, float]:
-    return {
-        "bias": 1.0,
-        "recall": recall(words.stems, there.stems),
-        "pairs": recall(words.pairs, there.pairs),
-        "anywhere": recall(words.stems, everything.stems),
-        "quantities": missing_quantities(words, there) / max(1, len(words.quantities)),
-        "names": 1.0 - recall(words.names, everything.stems),
-        "novel": min(6, len(words.stems - there.stems)) / 6,
-    }
+def _features(words: Words, there: Words, near: Words, everything: Words) -> Features:
+    """In the order of `FEATURES`."""
+    count, names = max(1, len(words.quantities)), len(words.names)
+    length = len(words.order)
+    return (
+        recall(words.stems, there.stems),
+        recall(words.pairs, there.pairs),
+        recall(words.stems, everything.stems),
+        longest_run(words, there) / max(1, length),
+        recall(words.stems, near.stems),
+        recall(words.pairs, near.pairs),
+        len(missing_quantities(words, there)) / count,
+        len(missing_quantities(words, everything)) / count,
+        len(words.names - everything.stems) / max(1, names),
+        len(words.names - near.stems) / max(1, names),
+        min(6, len(words.stems - there.stems)) / 6,
+        float(negation_differs(words, there)),
+        disorder(words, there),
+        min(30, length) / 30,
+        float(length <= 3),
+        recall(words.phrases, there.phrases),
+        recall(words.phrases, near.phrases),
+        float(words.first_person and not near.first_person),
+    )
 
 
-def _contradiction(words: Words, there: Words, everything: Words) -> str | None:
-    if missing_quantities(words, everything):
-        return "number differs"
-    if words.names - everything.stems:
-        return "name not in passages"
+def _contradiction(words: Words, there: Words, everything: Words) -> tuple[str | None, frozenset[str]]:
+    """What cannot be supported, whatever else is shared, and the stems it is about."""
+    if missing := missing_quantities(words, everything):
+        return NUMBER, frozenset(one.value for one in missing)
+    if names := words.names - everything.stems:
+        return "name not in passages", names
     if negation_differs(words, there):
-        return "negation differs"
-    return None
+        return "negation differs", frozenset()
+    return None, frozenset()
+
+
+class Aligner:
+    """Aligns answers with their passages, and remembers the passages it has read."""
+
+    def __init__(self, cached_passages: int) -> None:
+        self._passages: Recent[_Passage] = Recent(cached_passages)
+
+    def alignments(self, batch: Sequence[ScoreInput]) -> list[list[Alignment]]:
+        """What every claim of every input was aligned with."""
+        return [list(self._aligned(item)) if item.passages else [] for item in batch]
+
+    def _aligned(self, item: ScoreInput) -> Iterator[Alignment]:
+        found = _claims(item.text)
+        if not found:
+            return
+        passages = [self._analysed(passage.text) for passage in item.passages]
+        everything = union(passage.words for passage in passages)
+        for sentence in found:
+            yield align(sentence, passages, everything)
+
+    def _analysed(self, text: str) -> _Passage:
+        passage = self._passages.get(text)
+        if passage is None:
+            passage = _read(text)
+            self._passages.put(text, passage)
+        return passage
 
 
 class Groundedness:
@@ -143,81 +217,115 @@ class Groundedness:
     of `supported` and `unsupported` sentences and the `lowest` sentence score. Greetings, questions and
     refusals are left out. Skipped with reason `no passages` or `no claims`.
 
-    Args:
-        embedder: adds similarity of meaning to the shared words.
-        weights: of the logistic head, by feature.
-        cached_passages: how many analysed passages, and how many times eight embedded sentences, are kept.
+    `folder` holds the weights; with `encoder` off the first judge decides alone, at a hundredth of the cost.
     """
 
     name = "groundedness"
+    languages = frozenset({"en"})
 
     def __init__(
         self,
-        embedder: Embedder | None = None,
-        weights: Mapping[str, float] | None = None,
-        cached_passages: int = 2048,
+        folder: Path,
+        *,
+        encoder: bool = True,
+        device: str = "cpu",
+        judge: SentenceJudge | None = None,
+        cached_passages: int = 1024,
     ) -> None:
-        self._embedder = embedder
-        self._weights = dict(weights or (WITH_SIMILARITY if embedder else LEXICAL))
-        self._passages: Recent[_Passage] = Recent(cached_passages)
-        self._vectors: Recent[Vectors] = Recent(8 * cached_passages)
-        made_of = (
-            f"{REVISION} {SUPPORTED} {CAP} {sorted(self._weights.items())} {embedder and embedder.version}"
-        )
-        self._version = f"groundedness@{hashlib.sha256(made_of.encode()).hexdigest()[:12]}"
+        """Read the weights; some 0.2 s.
+
+        Raises:
+            ConfigurationError: a file is missing or damaged.
+        """
+        self._encoder = TextEncoder(folder, device) if encoder else None
+        try:
+            read = (folder / "head.json").read_bytes()
+            self._head = msgspec.json.decode(read, type=Head)
+        except (OSError, msgspec.DecodeError) as error:
+            raise ConfigurationError(f"the weights in {folder} cannot be read: {error}") from error
+        if tuple(self._head.features) != FEATURES:
+            raise ConfigurationError(f"the weights in {folder} are of another release: train them again")
+        self._hidden = np.array(self._head.hidden)
+        self._hidden_offset, self._output = np.array(self._head.hidden_offset), np.array(self._head.output)
+        self._aligner = Aligner(cached_passages)
+        self._judge = judge
+        parts = (read_manifest(folder).version, read.hex(), str(REVISION), judge.version if judge else "")
+        self._version = f"groundedness-{'cascade' if encoder else 'words'}@{short_hash(*parts)}"
 
     @property
     def version(self) -> str:
-        """Covers the rules, the weights and the embedder."""
+        """Covers the rules, the weights and the user's own judge."""
         return self._version
 
     def score(self, batch: Sequence[ScoreInput]) -> list[Score]:
-        """One score an input. Texts of the whole batch that are not cached are embedded in one call."""
+        """One score an input. What the encoder is asked about is read in one go for the whole batch."""
+        aligned = self._aligner.alignments(batch)
+        verdicts = iter(self._verdicts([one for found in aligned for one in found]))
         return [
-            self._judged(alignments, item)
-            for alignments, item in zip(self.alignments(batch), batch, strict=True)
+            self._judged(found, [next(verdicts) for _ in found], item)
+            for found, item in zip(aligned, batch, strict=True)
         ]
 
-    def alignments(self, batch: Sequence[ScoreInput]) -> list[list[Alignment]]:
-        """What every claim of every input was aligned with: what the weights are trained on."""
-        claimed = [_claims(item.text) if item.passages else [] for item in batch]
-        passages = [
-            [self._analysed(passage.text) for passage in item.passages] if found else []
-            for item, found in zip(batch, claimed, strict=True)
+    def first(self, alignments: Sequence[Alignment]) -> NDArray[np.float64]:
+        """The first judge's probability that each is supported."""
+        if not alignments:
+            return np.zeros(0)
+        features = np.array([one.features for one in alignments])
+        hidden = np.tanh(features @ self._hidden + self._hidden_offset)
+        return _sigmoid(hidden @ self._output + self._head.output_offset)
+
+    def _verdicts(self, alignments: Sequence[Alignment]) -> list[_Verdict]:
+        chances = self.first(alignments)
+        sure = [one.reason == NUMBER for one in alignments]
+        verdicts = [
+            _Verdict(min(CAP, chance) if known else chance)
+            for chance, known in zip(chances.tolist(), sure, strict=True)
         ]
-        vectors = self._embed(claimed, passages, self._embedder) if self._embedder else None
-        return [list(_aligned(found, there, vectors)) for found, there in zip(claimed, passages, strict=True)]
+        low, high = self._head.unsure
+        unsure = [
+            at
+            for at, one in enumerate(alignments)
+            if low < chances[at] < high and one.evidence and not sure[at]
+        ]
+        if self._encoder is not None and unsure:
+            readings = self._encoder.read_pairs(
+                [(alignments[at].sentence.text, alignments[at].evidence) for at in unsure]
+            )
+            for at, reading in zip(unsure, readings, strict=True):
+                verdicts[at] = self._weighed(float(chances[at]), reading)
+        return verdicts if self._judge is None else self._put_before(self._judge, alignments, verdicts)
 
-    def _analysed(self, text: str) -> _Passage:
-        passage = self._passages.get(text)
-        if passage is None:
-            passage = _read(text)
-            self._passages.put(text, passage)
-        return passage
+    @staticmethod
+    def _put_before(
+        judge: SentenceJudge, alignments: Sequence[Alignment], verdicts: list[_Verdict]
+    ) -> list[_Verdict]:
+        """What is still open is for the user's judge to say."""
+        still = [
+            at for at, one in enumerate(verdicts) if OPEN[0] < one.score < OPEN[1] and alignments[at].evidence
+        ]
+        said = (
+            judge.supported([(alignments[at].sentence.text, alignments[at].evidence) for at in still])
+            if still
+            else []
+        )
+        for at, chance in zip(still, said, strict=True):
+            if chance is not None:
+                verdicts[at] = _Verdict(chance, verdicts[at].doubts)
+        return verdicts
 
-    def _embed(
-        self,
-        claimed: Sequence[Sequence[_Sentence]],
-        passages: Sequence[Sequence[_Passage]],
-        embedder: Embedder,
-    ) -> dict[str, Vectors]:
-        """The vector of every text; only passages are kept, because answers do not come back."""
-        windows = (window for passage in chain.from_iterable(passages) for window in passage.windows)
-        there = dict.fromkeys(text for window in windows for text in window.sentences)
-        vectors = {text: vector for text in there if (vector := self._vectors.get(text)) is not None}
-        own = (sentence.text for sentence in chain.from_iterable(claimed))
-        wanted = [text for text in dict.fromkeys(chain(own, there)) if text not in vectors]
-        if wanted:
-            vectors.update(zip(wanted, embedder.embed(wanted), strict=True))
-        for text in there:
-            self._vectors.put(text, vectors[text])
-        return vectors
+    def _weighed(self, chance: float, reading: Reading) -> _Verdict:
+        own, other, offset = self._head.weighed
+        logit = own * _logit(chance) + other * _logit(float(reading.labels[0])) + offset
+        doubts = tuple((start, end) for start, end, doubt in reading.stretches if doubt >= 0.5)
+        return _Verdict(1 / (1 + math.exp(-max(-30.0, min(30.0, logit)))), doubts)
 
-    def _judged(self, alignments: Sequence[Alignment], item: ScoreInput) -> Score:
+    def _judged(
+        self, alignments: Sequence[Alignment], verdicts: Sequence[_Verdict], item: ScoreInput
+    ) -> Score:
         if not alignments:
             reason = "no claims" if item.passages else "no passages"
             return Score(name=self.name, version=self._version, status="skipped", reason=reason)
-        evidence = tuple(self._evidence(one, item.text) for one in alignments)
+        evidence = tuple(_evidence(*both, item.text) for both in zip(alignments, verdicts, strict=True))
         lengths = [one.end - one.start for one in evidence]
         supported = sum(one.supported for one in evidence)
         return Score(
@@ -234,24 +342,48 @@ class Groundedness:
             evidence=evidence,
         )
 
-    def _evidence(self, found: Alignment, text: str) -> Evidence:
-        total = sum(weight * found.features[name] for name, weight in self._weights.items())
-        score = 1 / (1 + math.exp(-max(-30.0, min(30.0, total))))
-        if found.reason:
-            score = min(score, CAP)
-        supported = score >= SUPPORTED
-        span, window = found.sentence.span, found.window
-        return Evidence(
-            text=text[span.start : span.end],
-            start=span.start,
-            end=span.end,
-            supported=supported,
-            score=round(score, 4),
-            passage=found.passage,
-            passage_start=window.span.start if window else None,
-            passage_end=window.span.end if window else None,
-            reason=None if supported else found.reason or "not in passages",
-        )
+
+def _evidence(found: Alignment, verdict: _Verdict, text: str) -> Evidence:
+    supported = verdict.score >= SUPPORTED
+    span, window = found.sentence.span, found.window
+    wrong = None if supported else _wrong(found, verdict)
+    return Evidence(
+        text=text[span.start : span.end],
+        start=span.start,
+        end=span.end,
+        supported=supported,
+        score=round(verdict.score, 4),
+        passage=found.passage,
+        passage_start=window.span.start if window else None,
+        passage_end=window.span.end if window else None,
+        unsupported_start=span.start + wrong[0] if wrong else None,
+        unsupported_end=span.start + wrong[1] if wrong else None,
+        reason=None if supported else found.reason or _why(found),
+    )
+
+
+def _wrong(found: Alignment, verdict: _Verdict) -> tuple[int, int]:
+    """The stretch of an unsupported sentence that lacks support.
+
+    What contradicts, else what is doubted, else all of it.
+    """
+    text = found.sentence.text
+    places = wrong_places(text, found.wrong) or list(verdict.doubts)
+    return (min(start for start, _ in places), max(end for _, end in places)) if places else (0, len(text))
+
+
+def _why(found: Alignment) -> str:
+    """Its words are there and it does not follow from them, or they are not there."""
+    return "differs from passages" if found.features[0] >= 0.8 else "not in passages"
+
+
+def _sigmoid(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(1 / (1 + np.exp(-np.clip(logits, -30, 30))))
+
+
+def _logit(chance: float) -> float:
+    inside = min(1 - 1e-6, max(1e-6, chance))
+    return math.log(inside / (1 - inside))
 
 
 def _claims(text: str) -> list[_Sentence]:
@@ -262,28 +394,13 @@ def _claims(text: str) -> list[_Sentence]:
 
 
 def _sentence(text: str, span: Span) -> _Sentence:
-    own = text[span.start : span.end].strip()
-    return _Sentence(span, own, analyse(own))
+    own = text[span.start : span.end]
+    return _Sentence(span, own.rstrip(), analyse(own))
 
 
 def _read(text: str) -> _Passage:
     sentences = [_sentence(text, span) for span in split(text)]
-    windows = [_Window(one.span, (one.text,), one.words) for one in sentences]
+    windows = [_Window(one.span, one.text, one.words) for one in sentences]
     for one, two in pairwise(sentences):
-        span = Span(one.span.start, two.span.end)
-        windows.append(_Window(span, (one.text, two.text), one.words | two.words))
-    return _Passage(tuple(windows), union(sentence.words for sentence in sentences))
-
-
-def _aligned(
-    sentences: Sequence[_Sentence], passages: Sequence[_Passage], vectors: Mapping[str, Vectors] | None
-) -> Iterator[Alignment]:
-    everything = union(passage.words for passage in passages)
-    for sentence in sentences:
-        near = None if vectors is None else partial(_near, vectors, vectors[sentence.text])
-        yield align(sentence, passages, everything, near)
-
-
-def _near(vectors: Mapping[str, Vectors], own: Vectors, window: _Window) -> float:
-    """That of its nearest sentence."""
-    return max(float(own @ vectors[text]) for text in window.sentences)
+        windows.append(_Window(Span(one.span.start, two.span.end), "", one.words | two.words))
+    return _Passage(tuple(windows), union(chain(sentence.words for sentence in sentences)))

@@ -48,6 +48,7 @@ class OnnxToxicity:
     """
 
     name = "toxicity"
+    languages = frozenset({"en"})
 
     def __init__(self, folder: Path) -> None:
         """Read the model; some 0.1 s.

@@ -16,9 +16,11 @@ from streams.cli import (
     prompts,
     review,
     schemas,
+    scorers,
     send,
     tail,
     topics,
+    vault,
     worker,
 )
 
@@ -40,7 +42,9 @@ app.add_typer(topics.app, name="topics")
 app.add_typer(index.app, name="index")
 app.add_typer(prompts.app, name="prompts")
 app.add_typer(policy.app, name="policy")
+app.add_typer(scorers.app, name="scorers")
 app.add_typer(review.app, name="review")
+app.add_typer(vault.app, name="vault")
 app.add_typer(dlq.app, name="dlq")
 app.add_typer(schemas.app, name="schemas")
 app.command("doctor")(doctor.doctor)

@@ -132,13 +132,17 @@ class FakeJudge:
     toxicity: float | None = 0.01
     groundedness: float | None = 0.9
     judged: list[ScoreInput] = field(default_factory=list)
+    timeouts: list[float | None] = field(default_factory=list)
 
     @property
     def versions(self) -> dict[str, str]:
         return {"toxicity": "toxicity@1", "groundedness": "groundedness@1"}
 
-    async def judge(self, item: ScoreInput, names: Sequence[str] | None = None) -> tuple[Score, ...]:
+    async def judge(
+        self, item: ScoreInput, names: Sequence[str] | None = None, timeout_s: float | None = None
+    ) -> tuple[Score, ...]:
         self.judged.append(item)
+        self.timeouts.append(timeout_s)
         values = {"toxicity": self.toxicity, "groundedness": self.groundedness}
         return tuple(score(name, value) for name, value in values.items() if names is None or name in names)
 

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from agents.admission import RetrievalStage
 from agents.errors import RequestRefused, Unprocessable
 from agents.outcomes import answered
+from agents.passages import PassageGuard
 from agents.scoring import ScoringStage
 from schemas.codec import encode
 from schemas.common import Lineage, Message
@@ -39,14 +40,16 @@ def describe(asked: GenerationRequest, *, has_passages: bool) -> Lineage:
 
 @pytest.fixture
 def stage(tmp_path) -> RetrievalStage:
+    judge, rules = FakeJudge(), policy(tmp_path)
     return RetrievalStage(
         retriever=FakeRetriever(),
         store=FakeStore(),
-        judge=FakeJudge(),
+        judge=judge,
         input_scorers=["toxicity"],
-        policy=policy(tmp_path),
+        policy=rules,
         describe=describe,
         clock=FakeClock(),
+        guard=PassageGuard(judge, rules, []),
     )
 
 
@@ -89,6 +92,14 @@ async def test_a_toxic_request_is_blocked_before_a_model_is_paid(stage) -> None:
     response, judged = await stage.handle(request(), "t-0-1")
     assert (response.status, response.error.code) == ("blocked", "blocked_input")
     assert judged.decision.rules == ("toxic-input",)
+
+
+async def test_the_scorers_have_the_time_that_the_request_leaves_them(stage) -> None:
+    await stage.handle(request(deadline=NOW + timedelta(seconds=3)), "t-0-1")
+    await stage.handle(request(id="r2"), "t-0-2")
+    with_deadline, without = stage.judge.timeouts
+    assert 2.9 < with_deadline < 3
+    assert without is None
 
 
 async def test_an_id_used_by_another_record_is_set_aside_with_where_it_was_used(stage) -> None:

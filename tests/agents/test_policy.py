@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from agents.errors import ConfigurationError
 from agents.policy import Policy
-from agents.redaction import luhn
+from agents.privacy.checksums import luhn
 from schemas.common import Lineage, Message, Timings
 from schemas.context import RetrievedContext
 from schemas.request import GenerationRequest
@@ -71,6 +71,10 @@ CASES = [
     ("low", [], "mail a.b@example.org", (), "redact", "email-in-answer"),
     ("medium", [groundedness(None, "skipped")], "x", (), "allow", None),
     ("medium", [groundedness(None, "failed")], "x", (), "review", "groundedness-unknown"),
+    ("low", [toxicity(None, "unsupported")], "x", (), "flag", "toxicity-language-unknown-low-risk"),
+    ("medium", [toxicity(None, "unsupported")], "x", (), "review", "toxicity-language-unknown"),
+    ("low", [groundedness(None, "unsupported")], "x", (), "flag", "groundedness-language-unknown-low-risk"),
+    ("medium", [groundedness(None, "unsupported")], "x", (), "review", "groundedness-language-unknown"),
 ]
 
 
@@ -92,6 +96,32 @@ def test_a_score_that_is_absent_counts_as_missing(default: Policy) -> None:
 @pytest.mark.parametrize(("value", "action"), [(0.1, "allow"), (0.6, "flag"), (0.9, "block")])
 def test_the_default_policy_on_requests(default: Policy, value: float, action: str) -> None:
     assert default.decide_input([toxicity(value)], context().request).action == action
+
+
+def test_a_request_in_a_language_that_nobody_can_judge_is_flagged(default: Policy) -> None:
+    decision = default.decide_input([toxicity(None, "unsupported")], context().request)
+    assert (decision.action, decision.rules) == ("flag", ("input-language-unknown",))
+
+
+@pytest.mark.parametrize(
+    ("score", "fired"),
+    [
+        (toxicity(None, "unsupported"), ("unsupported",)),
+        (toxicity(None, "failed"), ("missing",)),
+        (toxicity(None, "skipped"), ()),
+        (toxicity(0.9), ()),
+        (GROUNDED, ("missing",)),
+    ],
+    ids=["unsupported", "failed", "skipped", "ok", "absent"],
+)
+def test_an_unsupported_score_is_not_a_missing_one(tmp_path: Path, score: Score, fired: tuple) -> None:
+    conditions = [{"score": "toxicity", "missing": True}, {"score": "toxicity", "unsupported": True}]
+    named = [
+        {"id": id_, "when": when, "action": "flag"}
+        for id_, when in zip(("missing", "unsupported"), conditions, strict=True)
+    ]
+    found = policy(tmp_path, output={"rules": named})
+    assert found.decide_output([score], "x", context(), ()).rules == fired
 
 
 def test_a_label_of_a_score_can_be_the_condition(tmp_path: Path) -> None:
@@ -138,21 +168,67 @@ def test_a_tenants_section_adds_rules_and_drops_none(tmp_path: Path) -> None:
     ],
 )
 def test_personal_data_is_replaced(default: Policy, text: str, expected: str, counts: dict) -> None:
-    assert default.redact(text) == (expected, counts)
+    redacted = default.redact(context().request, text)
+    assert (redacted.text, redacted.counts) == (expected, counts)
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "rule"),
+    [
+        ("Pay to DE89 3704 0044 0532 0130 00.", "iban", "iban-in-answer"),
+        ("Her number is 536-90-4399.", "national-id", "national-id-in-answer"),
+        ("export AWS_SECRET_ACCESS_KEY=wJalrXUtnFEMI/K7MDENG", "secret", "secret-in-answer"),
+    ],
+)
+def test_the_default_policy_redacts_numbers_and_secrets(
+    default: Policy, text: str, name: str, rule: str
+) -> None:
+    decision = default.decide_output([TOXICITY_OK, GROUNDED], text, context(), ())
+    assert (decision.action, decision.rules) == ("redact", (rule,))
+    assert default.redact(context().request, text).counts == {name: 1}
+
+
+def test_the_default_policy_leaves_addresses_of_machines(default: Policy) -> None:
+    assert default.redact(context().request, "ping 192.168.10.7").counts == {}
+
+
+def test_a_redaction_names_detectors_or_a_pattern(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        policy(
+            tmp_path,
+            redactions={
+                "neither": {},
+                "both": {"pattern": "a", "detector": "email"},
+                "strange": {"detector": ["email", "passport"]},
+                "checked": {"detector": "card", "check": "luhn"},
+            },
+            vault={"keep_for_s": 3600},
+        )
+    told = str(caught.value)
+    for expected in (
+        "$.redactions.neither: needs either a pattern or a detector",
+        "$.redactions.both: needs either a pattern or a detector",
+        "$.redactions.strange.detector: 'passport' is not a detector; expected one of aws-access-key, card",
+        "$.redactions.checked.check: a detector has its own check",
+        "$.vault: plain placeholders cannot be restored; expected numbered or hashed placeholders",
+    ):
+        assert expected in told
 
 
 def test_overlapping_matches_leave_nothing_behind(tmp_path: Path) -> None:
     found = policy(tmp_path, redactions={"a": {"pattern": "abc"}, "b": {"pattern": "bcde"}})
-    assert found.redact("xabcdex") == ("x[REDACTED:a]x", {"a": 1})
+    request = context().request
+    assert found.redact(request, "xabcdex").text == "x[REDACTED:b]x"
     inner = policy(tmp_path, redactions={"inner": {"pattern": "cd"}, "outer": {"pattern": "abcdef"}})
-    assert inner.redact("xabcdefx") == ("x[REDACTED:outer]x", {"outer": 1})
+    assert inner.redact(request, "xabcdefx").counts == {"outer": 1}
 
 
 @given(st.text(alphabet=st.sampled_from(list("ab1@.+- 4()é\n")), max_size=80))
 def test_redacting_twice_changes_nothing_more(text: str) -> None:
     found = Policy.load(DEFAULT)
-    once, _ = found.redact(text)
-    assert found.redact(once) == (once, {})
+    once = found.redact(context().request, text).text
+    twice = found.redact(context().request, once)
+    assert (twice.text, twice.counts) == (once, {})
 
 
 def test_it_knows_which_rules_ask_for_redaction(default: Policy) -> None:
@@ -184,6 +260,17 @@ def test_every_mistake_is_told_at_once_with_its_field(tmp_path: Path) -> None:
                     {"id": "x", "when": {"score": "toxicity"}, "action": "flag"},
                     {"id": "y", "when": {"at_least": 0.3}, "action": "flag"},
                     {"id": "z", "when": {"matches": "nobody"}, "action": "flag"},
+                    {"id": "u", "when": {"unsupported": True}, "action": "flag"},
+                    {
+                        "id": "v",
+                        "when": {"score": "toxicity", "unsupported": True, "below": 1},
+                        "action": "flag",
+                    },
+                    {
+                        "id": "w",
+                        "when": {"score": "toxicity", "unsupported": True, "missing": True},
+                        "action": "flag",
+                    },
                 ]
             },
         )
@@ -198,6 +285,9 @@ def test_every_mistake_is_told_at_once_with_its_field(tmp_path: Path) -> None:
         "$.output.rules[1].when.score: is compared with nothing",
         "$.output.rules[2].when.score: is missing",
         "$.output.rules[3].when.matches: 'nobody' is not declared; expected one of bad, empty, slow",
+        "$.output.rules[4].when.score: is missing",
+        "$.output.rules[5].when.unsupported: cannot hold together",
+        "$.output.rules[6].when.unsupported: cannot hold together",
     ):
         assert expected in told
     assert str(tmp_path / "policy.yaml") in told

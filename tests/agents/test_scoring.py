@@ -1,11 +1,20 @@
 """Scoring: released, redacted, held or blocked; only whole answers are remembered."""
 
+from collections.abc import Sequence
+from datetime import timedelta
+
 import pytest
 
+from agents.policy import Policy
+from agents.ports import ScoreInput
+from agents.scorers.engine import ScoringEngine
 from agents.scoring import ScoringStage
 from schemas.codec import encode
 from schemas.common import Lineage
-from tests.agents.stage_fakes import FakeClock, FakeJudge, FakeStore, draft, policy
+from schemas.response import GenerationResponse
+from schemas.score import Score
+from tests.agents.stage_fakes import NOW, FakeClock, FakeJudge, FakeStore, draft, policy, request
+from tests.agents.test_policy import DEFAULT
 
 
 @pytest.fixture
@@ -45,6 +54,23 @@ async def test_what_a_failed_scorer_means_is_for_the_policy_to_say(stage) -> Non
     assert review.decision.rules == ("unscored",)
 
 
+async def test_the_scorers_have_the_time_that_the_request_leaves_them(stage) -> None:
+    await stage.handle(draft())
+    await stage.handle(draft(request=request(id="r2", deadline=NOW + timedelta(seconds=3))))
+    without, with_deadline = stage.judge.timeouts
+    assert without is None
+    assert 2.9 < with_deadline < 3
+
+
+async def test_an_answer_whose_deadline_is_over_is_neither_judged_nor_shown(stage) -> None:
+    late = draft("At 100 degrees [1].", request=request(deadline=NOW))
+    (response,) = await stage.handle(late)
+    assert (response.status, response.error.code, response.choices) == ("expired", "deadline_passed", ())
+    assert (response.cost, response.usage, response.lineage) == (late.cost, late.usage, late.lineage)
+    assert stage.judge.judged == []
+    assert await stage.handle(late) == [response]
+
+
 async def test_a_redacted_answer_leaves_without_the_matched_text(stage) -> None:
     events = await stage.handle(draft("Write to ann@example.org now."))
     response = events[0]
@@ -80,3 +106,36 @@ async def test_a_draft_judged_again_keeps_its_first_verdict(stage) -> None:
     first = await stage.handle(draft())
     stage.judge.toxicity = 0.95
     assert await stage.handle(draft()) == first
+
+
+class FakeScorer:
+    """Gives every text the same value."""
+
+    def __init__(self, name: str, value: float, languages: frozenset[str] | None) -> None:
+        self.name, self.version, self.languages = name, f"{name}@0123abcd", languages
+        self.value = value
+
+    def score(self, batch: Sequence[ScoreInput]) -> list[Score]:
+        return [Score(name=self.name, version=self.version, status="ok", value=self.value) for _ in batch]
+
+
+@pytest.mark.parametrize(
+    ("risk", "answer", "status", "rules"),
+    [
+        ("low", "Wasser kocht bei hundert Grad.", "completed", ("toxicity-language-unknown-low-risk",)),
+        ("medium", "Wasser kocht bei hundert Grad.", "pending_review", ("toxicity-language-unknown",)),
+        ("medium", "Water boils at one hundred degrees.", "completed", ()),
+    ],
+)
+async def test_an_answer_in_a_language_that_the_scorer_does_not_know_is_for_the_policy(
+    risk, answer, status, rules
+) -> None:
+    """With the real engine, detection and default policy."""
+    english = FakeScorer("toxicity", 0.0, frozenset({"en"}))
+    engine = ScoringEngine([english, FakeScorer("groundedness", 1.0, None)], timeout_s=10)
+    await engine.start()
+    stage = ScoringStage(engine, Policy.load(DEFAULT), FakeStore(), FakeClock())
+    events = await stage.handle(draft(answer, request=request(risk=risk)))
+    await engine.aclose()
+    response = next(event for event in events if isinstance(event, GenerationResponse))
+    assert (response.status, response.decision.rules) == (status, rules)

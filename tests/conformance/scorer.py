@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from agents.ports import ScoreInput, Scorer
+from agents.scorers.language import LANGUAGES
 from schemas.common import Passage
 from schemas.score import Score
 
@@ -67,6 +68,11 @@ class ScorerContract:
     def test_its_version_is_a_name_and_a_hash(self, scorer):
         assert re.fullmatch(r"[\w./-]+@[0-9a-f]{8,64}", scorer.version)
         assert scorer.version == scorer.version
+
+    def test_the_languages_it_knows_can_be_told(self, scorer):
+        languages = getattr(scorer, "languages", None)
+        assert languages is None or languages
+        assert set(languages or ()) <= set(LANGUAGES.split())
 
     def test_an_empty_batch_gives_no_scores(self, scorer):
         assert scorer.score([]) == []

@@ -7,6 +7,7 @@ from agents.admission import RetrievalStage
 from agents.costing import Prices
 from agents.errors import ModelRateLimited, ModelRejected, Unprocessable
 from agents.generation import GenerationStage
+from agents.passages import PassageGuard
 from agents.retries import RetryStage
 from agents.review import ReleaseStage
 from agents.routes import Routes
@@ -47,7 +48,16 @@ async def test_retrieval_writes_what_the_table_says(tmp_path) -> None:
     def describe(_, *, has_passages: bool) -> Lineage:
         return Lineage(model="openai/m")
 
-    stage = RetrievalStage(FakeRetriever(), store, judge, ["toxicity"], rules, describe, FakeClock())
+    stage = RetrievalStage(
+        retriever=FakeRetriever(),
+        store=store,
+        judge=judge,
+        input_scorers=["toxicity"],
+        policy=rules,
+        describe=describe,
+        clock=FakeClock(),
+        guard=PassageGuard(judge, rules, []),
+    )
     context, *rest = await stage.handle(request(), "t-0-0")
     written = topics([context, *rest])
     scoring = ScoringStage(judge, rules, store, FakeClock())

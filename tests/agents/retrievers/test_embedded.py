@@ -1,6 +1,7 @@
 """The embedded retriever: the shared suite, and indexes that change under a running worker."""
 
 import asyncio
+import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -219,3 +220,13 @@ async def test_the_source_can_be_filtered(store, retriever):
     store.build("docs", PASSAGES, FakeEmbedder())
     found = await retriever.search("docs", "office", 6, {"source": "prices.md"})
     assert {passage.source for passage in found} == {"prices.md"}
+
+
+async def test_indexes_that_were_loaded_at_the_start_are_searched_without_the_disk(store, tmp_path) -> None:
+    store.build("docs", PASSAGES, FakeEmbedder())
+    with ThreadPoolExecutor(1) as pool:
+        retriever = EmbeddedRetriever(store, FakeEmbedder(), pool)
+        retriever.load_all()
+        pool.submit(lambda: None).result()  # one thread: it comes after the load
+        shutil.rmtree(tmp_path / "docs" / "lance")
+        assert "ferry.md" in await sources(retriever)

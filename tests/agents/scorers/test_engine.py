@@ -10,6 +10,7 @@ import pytest
 from agents.errors import ConfigurationError, UnknownPart
 from agents.ports import ScoreInput
 from agents.scorers.engine import ScoringEngine
+from agents.scorers.lane import Limits
 from schemas.score import Score
 
 
@@ -66,8 +67,9 @@ async def running():
     """Starts engines and closes them afterwards."""
     engines = []
 
-    async def run(*scorers, timeout_s=5.0, **limits) -> ScoringEngine:
-        engine = ScoringEngine(scorers, timeout_s=timeout_s, **limits)
+    async def run(*scorers, timeout_s=5.0, observer=None, detect=None, clock=time.monotonic, **limits):
+        given = {"observer": observer, "detect": detect or (lambda text: None), "clock": clock}
+        engine = ScoringEngine(scorers, timeout_s=timeout_s, limits=Limits(**limits), **given)
         engines.append((engine, scorers))
         await engine.start()
         return engine
@@ -108,12 +110,15 @@ def test_two_scorers_of_one_name_are_refused():
         ScoringEngine([FakeScorer(), FakeScorer()], timeout_s=1)
 
 
-@pytest.mark.parametrize(
-    "limits", [{"timeout_s": 0}, {"timeout_s": 1, "threads": 0}, {"timeout_s": 1, "max_queue": 0}]
-)
+@pytest.mark.parametrize("limits", [{"threads": 0}, {"max_queue": 0}, {"batch_chars": 0}, {"linger_s": -1}])
 def test_limits_that_let_nothing_through_are_refused(limits):
     with pytest.raises(ConfigurationError, match="must be positive"):
-        ScoringEngine([], **limits)
+        Limits(**limits)
+
+
+def test_a_timeout_that_lets_nothing_through_is_refused():
+    with pytest.raises(ConfigurationError, match="must be positive"):
+        ScoringEngine([], timeout_s=0)
 
 
 def test_versions_name_every_scorer():
@@ -296,8 +301,15 @@ async def test_an_observer_hears_of_every_score_and_may_fail(running):
 
 
 async def test_latency_is_read_from_the_given_clock(running):
-    times = iter([100.0, 100.25, 101.0])
-    engine = await running(FakeScorer(), clock=lambda: next(times))
+    now = 100.0
+
+    class Later(FakeScorer):
+        def one(self, text):
+            nonlocal now
+            now = 100.25
+            return super().one(text)
+
+    engine = await running(Later(), clock=lambda: now)
     (score,) = await engine.judge(ScoreInput("x"))
     assert score.latency_ms == 250
 
@@ -315,7 +327,7 @@ async def test_before_start_and_after_closing_calls_fail_as_stopped(running):
 
 async def test_closing_answers_those_who_wait_and_leaves_a_hanging_thread_behind():
     hanging = HangingScorer()
-    engine = ScoringEngine([hanging], timeout_s=30, threads=1)
+    engine = ScoringEngine([hanging], timeout_s=30, limits=Limits(threads=1))
     await engine.start()
     running = asyncio.create_task(engine.judge(ScoreInput("stuck")))
     await asyncio.sleep(0.05)
@@ -342,3 +354,109 @@ async def test_a_thousand_calls_all_get_their_own_score(running):
     assert [[score.value for score in scores] for scores in results] == [
         [n % 90 / 100] * 2 for n in range(1000)
     ]
+
+
+class ForScorer(FakeScorer):
+    """Knows these languages only."""
+
+    def __init__(self, name: str, *languages: str) -> None:
+        super().__init__(name)
+        self.languages = frozenset(languages)
+
+
+async def test_a_scorer_is_not_asked_about_a_language_that_it_does_not_know(running):
+    english, any_language = ForScorer("english", "en"), FakeScorer("any")
+    engine = await running(english, any_language, detect=lambda text: "de")
+    first, second = await engine.judge(ScoreInput("Guten Tag"))
+    assert (first.status, first.value, first.reason) == ("unsupported", None, "language: de")
+    assert (first.name, first.version) == ("english", "english@0123abcd")
+    assert (second.status, english.batches) == ("ok", [])
+
+
+async def test_a_language_that_it_knows_or_that_nobody_can_tell_is_judged(running):
+    scorer = ForScorer("both", "en", "fr")
+    engine = await running(scorer, detect={"Bonjour": "fr", "?": None}.get)
+    assert [(await engine.judge(ScoreInput(text)))[0].status for text in ("Bonjour", "?")] == ["ok", "ok"]
+
+
+async def test_the_language_is_detected_once_a_text_off_the_event_loop_and_only_where_it_matters(running):
+    detected = []
+
+    def detect(text):
+        detected.append((text, threading.current_thread().name))
+        return "en"
+
+    engine = await running(ForScorer("a", "en"), ForScorer("b", "en"), FakeScorer("c"), detect=detect)
+    await engine.judge(ScoreInput("x"))
+    await engine.judge(ScoreInput("y"), ["c"])
+    assert detected == [("x", "scorer-language-0")]
+
+
+async def test_a_text_is_judged_when_its_language_cannot_be_detected(running):
+    def detect(text):
+        raise RuntimeError(f"broken by {text}")
+
+    engine = await running(ForScorer("english", "en"), detect=detect)
+    assert (await engine.judge(ScoreInput("x")))[0].status == "ok"
+
+
+async def test_a_detection_that_hangs_ends_with_the_calls_time(running):
+    released = threading.Event()
+    engine = await running(ForScorer("english", "en"), detect=lambda text: released.wait(20) and None)
+    started = time.monotonic()
+    (score,) = await engine.judge(ScoreInput("x"), timeout_s=0.2)
+    released.set()
+    assert (score.status, score.reason) == ("failed", "timeout")
+    assert time.monotonic() - started < 2
+
+
+async def test_a_call_may_have_less_time_than_the_engine_gives(running):
+    engine = await running(HangingScorer(), timeout_s=20)
+    started = time.monotonic()
+    (score,) = await engine.judge(ScoreInput("x"), timeout_s=0.2)
+    assert score.reason == "timeout"
+    assert time.monotonic() - started < 5
+
+
+async def test_a_call_never_has_more_time_than_the_engine_gives(running):
+    engine = await running(HangingScorer(), timeout_s=0.2)
+    started = time.monotonic()
+    (score,) = await engine.judge(ScoreInput("x"), timeout_s=20)
+    assert score.reason == "timeout"
+    assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize("timeout_s", [0.0, -3.0])
+async def test_a_call_whose_time_is_over_fails_at_once_and_is_not_scored(running, timeout_s):
+    scorer = FakeScorer()
+    engine = await running(scorer)
+    (score,) = await engine.judge(ScoreInput("x"), timeout_s=timeout_s)
+    assert (score.status, score.reason, scorer.batches) == ("failed", "timeout", [])
+
+
+async def test_who_is_due_first_is_scored_first(running):
+    hanging = HangingScorer()
+    engine = await running(hanging, timeout_s=30, threads=1, max_batch=1)
+    stuck = asyncio.create_task(engine.judge(ScoreInput("stuck")))
+    await asyncio.sleep(0.05)
+    waiting = [
+        asyncio.create_task(engine.judge(ScoreInput(f"due in {due_s}"), timeout_s=due_s))
+        for due_s in (28, 8, 18)
+    ]
+    await asyncio.sleep(0.05)
+    hanging.released.set()
+    await asyncio.gather(stuck, *waiting)
+    assert [batch[0] for batch in hanging.batches] == ["stuck", "due in 8", "due in 18", "due in 28"]
+
+
+async def test_short_texts_do_not_wait_behind_long_ones(running):
+    hanging = HangingScorer()
+    engine = await running(hanging, timeout_s=30, threads=1)
+    stuck = asyncio.create_task(engine.judge(ScoreInput("stuck")))
+    await asyncio.sleep(0.05)
+    texts = ["x" * 90 * 100] * 3 + ["short"] * 2
+    waiting = [asyncio.create_task(engine.judge(ScoreInput(text))) for text in texts]
+    await asyncio.sleep(0.05)
+    hanging.released.set()
+    await asyncio.gather(stuck, *waiting)
+    assert hanging.batches[1] == ["short", "short"]

@@ -46,9 +46,11 @@ def test_groundedness_is_loaded_by_its_name(resources):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"similarty": "on"}, "groundedness: unknown option 'similarty', expected similarity"),
-        ({"similarity": "maybe"}, "groundedness: similarity is 'maybe', expected on or off"),
-        ({"similarity": "on"}, "groundedness: similarity is on, but no embedder is configured"),
+        (
+            {"encodr": "on"},
+            "groundedness: unknown option 'encodr', expected encoder, judge, trust_remote_code",
+        ),
+        ({"encoder": "maybe"}, "groundedness: encoder is 'maybe', expected on or off"),
     ],
 )
 def test_a_wrong_option_is_told_with_what_was_expected(resources, options, message):
@@ -59,7 +61,8 @@ def test_a_wrong_option_is_told_with_what_was_expected(resources, options, messa
 
 def test_an_unknown_name_is_told_with_the_known_ones(resources):
     with pytest.raises(
-        UnknownPart, match=r"unknown scorer 'toxic'.*groundedness, toxicity, toxicity-detoxify"
+        UnknownPart,
+        match=r"unknown scorer 'toxic'.*groundedness.*injection, personal-data.*toxicity.*toxicity-detoxify",
     ):
         load_scorer("toxic", resources)
 
@@ -86,9 +89,25 @@ def test_the_table_itself_imports_no_model_library():
     """In a fresh interpreter, because other tests import them here."""
     import subprocess
 
-    code = (
-        "import sys, agents.scorers; print(sorted({'onnxruntime', 'torch', 'detoxify'} & set(sys.modules)))"
-    )
+    libraries = {"onnxruntime", "torch", "detoxify", "spacy"}
+    code = f"import sys, agents.scorers; print(sorted({libraries} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
-    assert set(SCORERS) == {"toxicity", "toxicity-detoxify", "groundedness"}
+    assert set(SCORERS) == {
+        "toxicity",
+        "toxicity-bilstm",
+        "toxicity-detoxify",
+        "groundedness",
+        "injection",
+        "personal-data",
+        "personal-data-presidio",
+    }
+
+
+@pytest.mark.parametrize(("options", "device"), [({}, "cuda"), ({"device": "cuda:1"}, "cuda:1")])
+def test_detoxify_runs_on_the_scoring_device_unless_its_own_is_given(resources, monkeypatch, options, device):
+    monkeypatch.setattr("agents.scorers.detoxify.DetoxifyToxicity", lambda **given: given)
+    given = load_scorer(
+        "toxicity-detoxify", ScorerResources(resources.model_files, options=options, device="cuda")
+    )
+    assert given == {"device": device}

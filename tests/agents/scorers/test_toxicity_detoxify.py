@@ -122,6 +122,13 @@ def test_the_table_loads_it_with_its_options(checkpoint, model_files):
 
 
 @pytest.mark.torch
+def test_it_knows_english_unless_it_is_the_multilingual_one(detoxify, checkpoint):
+    assert detoxify.languages == {"en"}
+    multilingual = DetoxifyToxicity("multilingual", checkpoint=checkpoint)
+    assert multilingual.languages == {"en", "fr", "es", "it", "pt", "tr", "ru"}
+
+
+@pytest.mark.torch
 def test_a_checkpoint_that_cannot_be_read_is_a_configuration_error(tmp_path):
     with pytest.raises(ConfigurationError, match="no Detoxify checkpoint"):
         DetoxifyToxicity(checkpoint=tmp_path / "missing.ckpt")
