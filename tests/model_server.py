@@ -117,6 +117,7 @@ class StubModel:
         app = web.Application(client_max_size=64 * 1024 * 1024)
         app.router.add_post("/v1/chat/completions", self.complete)
         app.router.add_post("/w/{worker}/v1/chat/completions", self.complete)
+        app.router.add_post("/v1/moderations", self.moderate)
         app.router.add_post("/behave", self.behave)
         app.router.add_get("/v1/models", self.models)
         app.router.add_get("/health", self.health)
@@ -135,6 +136,28 @@ class StubModel:
     async def behave(self, request: web.Request) -> web.Response:
         self.behaviour = Behaviour(**await request.json())
         return web.json_response({"status": "ok"})
+
+    async def moderate(self, request: web.Request) -> web.Response:
+        """Texts with `idiot` are harassment; the model's name misbehaves as it does for completions."""
+        body = await request.json()
+        self.bodies.append(body)
+        self.headers.append(request.headers)
+        if body["model"] in _ERRORS:
+            return _error(body["model"])
+        values = [0.97 if "idiot" in text else 0.01 for text in body["input"]]
+        scores = {"no-scores": {}, "out-of-range": {"harassment": 7.0}}
+        results = [
+            {
+                "flagged": value > 0.5,
+                "categories": {"harassment": value > 0.5},
+                "category_scores": scores.get(
+                    body["model"], {"harassment": value, "harassment/threatening": value / 2}
+                ),
+            }
+            for value in values
+        ]
+        kept = results[1:] if body["model"] == "too-few" else results
+        return web.json_response({"id": "modr-stub", "model": body["model"], "results": kept})
 
     async def complete(self, request: web.Request) -> web.StreamResponse:
         started = time.time()

@@ -59,6 +59,13 @@ def _detoxify(resources: ScorerResources) -> Scorer:
     return DetoxifyToxicity(**{"device": resources.device, **options})
 
 
+def _moderation(resources: ScorerResources) -> Scorer:
+    from agents.scorers.moderation import ModerationToxicity  # the client takes a second to import
+
+    options = _options("toxicity-moderation", resources, "base_url", "model", "api_key_env", "timeout_s")
+    return ModerationToxicity(**options)
+
+
 def _groundedness(resources: ScorerResources) -> Scorer:
     from agents.scorers.groundedness import Groundedness
 
@@ -132,6 +139,7 @@ SCORERS: dict[str, Loader] = {
     "toxicity": _toxicity,
     "toxicity-bilstm": _toxicity_bilstm,
     "toxicity-detoxify": _detoxify,
+    "toxicity-moderation": _moderation,
     "groundedness": _groundedness,
     "injection": _injection,
     "personal-data": _personal_data,

@@ -97,6 +97,7 @@ def test_the_table_itself_imports_no_model_library():
         "toxicity",
         "toxicity-bilstm",
         "toxicity-detoxify",
+        "toxicity-moderation",
         "groundedness",
         "injection",
         "personal-data",
