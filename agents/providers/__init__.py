@@ -54,7 +54,7 @@ Loader = Callable[[str, ProviderSpec], Provider]
 
 
 def _openai(name: str, spec: ProviderSpec) -> Provider:
-    from agents.providers.openai import OpenAIProvider  # the client takes a second to import
+    from agents.providers.openai import OpenAIProvider  # as the others
 
     options = _options(spec, connect_timeout_s="5")
     return OpenAIProvider(

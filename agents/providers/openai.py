@@ -1,29 +1,51 @@
-"""Any endpoint that speaks the OpenAI chat completion API: OpenAI, vLLM, llama.cpp, KServe, gateways."""
+"""Any endpoint that speaks the OpenAI chat completion API: OpenAI, vLLM, llama.cpp, KServe, gateways.
+
+By aiohttp, not by the vendor's client, whose cost a call was the largest of all (`docs/performance.md`).
+"""
 
 import asyncio
-import json
 import math
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+import aiohttp
 import msgspec
-import openai
-from openai.types.chat import ChatCompletion
-from openai.types.chat.chat_completion import Choice
 
 from agents.errors import ModelBadOutput, ModelRefused, ModelTimeout
 from agents.ports import Completion, ModelCall
-from agents.providers.openai_errors import mapped
+from agents.providers.openai_errors import of_status, of_transport
 from schemas.common import Usage
 
 OPENAI_URL = "https://api.openai.com/v1"
 _CHARACTERS_PER_TOKEN = 4
-_NO_KEY = "none"
+_KEEP_ALIVE_S = 30.0
+
+
+class _Message(msgspec.Struct):
+    content: Any = None
+    refusal: Any = None
+
+
+class _Choice(msgspec.Struct):
+    message: _Message
+    finish_reason: Any = None
+
+
+class _Answer(msgspec.Struct):
+    """What we read of an answer. What is not needed may be missing or of any type."""
+
+    choices: list[_Choice]
+    usage: Any = None
+    model: Any = None
+
+
+_decoder = msgspec.json.Decoder(_Answer)
+_encoder = msgspec.json.Encoder()
 
 
 class OpenAIProvider:
-    """One endpoint. A call is made once: the client's own retries are off."""
+    """One endpoint. A call is made once: nothing is sent again here."""
 
     def __init__(
         self,
@@ -38,14 +60,15 @@ class OpenAIProvider:
         self.name = name
         self.default_model = default_model
         self.media_types = frozenset(media_types)
+        self._url = f"{(base_url or OPENAI_URL).rstrip('/')}/chat/completions"
         self._connect_timeout_s = connect_timeout_s
-        # A local server needs no key, but the client insists on one.
-        self._client = openai.AsyncOpenAI(
-            base_url=base_url or OPENAI_URL,
-            api_key=api_key or _NO_KEY,
-            max_retries=0,
-            default_headers=headers,
-        )
+        self._headers = {
+            "Content-Type": "application/json",
+            "Accept": "application/json",
+            **({"Authorization": f"Bearer {api_key}"} if api_key else {}),
+            **(headers or {}),
+        }
+        self._open: aiohttp.ClientSession | None = None
 
     async def complete(self, call: ModelCall) -> Completion:
         """Ask once; never longer than `call.timeout_s`.
@@ -53,23 +76,47 @@ class OpenAIProvider:
         Raises:
             ModelError: one of its kinds.
         """
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=min(self._connect_timeout_s, call.timeout_s))
         try:
             # The client's timeouts are between bytes; ours is for the whole answer.
-            async with asyncio.timeout(call.timeout_s):
-                answer = await self._client.chat.completions.create(**self._arguments(call))
+            async with (
+                asyncio.timeout(call.timeout_s),
+                self._session().post(
+                    self._url,
+                    data=_encoder.encode(self._body(call)),
+                    headers={"Idempotency-Key": call.idempotency_key},
+                    timeout=timeout,
+                ) as response,
+            ):
+                value = await response.read()
+        except aiohttp.ClientError as error:
+            raise of_transport(error) from error
         except TimeoutError:
             raise ModelTimeout(f"no complete answer within {call.timeout_s:.1f} s") from None
-        except openai.OpenAIError as error:
-            raise mapped(error, datetime.now(UTC)) from error
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise ModelBadOutput("the provider's answer is not JSON") from error
-        return self._read(answer, call)
+        except OSError as error:
+            raise of_transport(error) from error
+        if not 200 <= response.status < 300:
+            raise of_status(response.status, value, response.headers.get("Retry-After"), datetime.now(UTC))
+        return self._read(value, call)
 
     async def aclose(self) -> None:
         """Release connections."""
-        await self._client.close()
+        if self._open is not None:
+            await self._open.close()
 
-    def _arguments(self, call: ModelCall) -> dict[str, Any]:
+    def _session(self) -> aiohttp.ClientSession:
+        """Opened with the first call: it belongs to the event loop that runs then."""
+        if self._open is None:
+            self._open = aiohttp.ClientSession(
+                # The window bounds how many calls there are at once.
+                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE_S),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                headers=self._headers,
+                trust_env=True,
+            )
+        return self._open
+
+    def _body(self, call: ModelCall) -> dict[str, Any]:
         optional = {
             "temperature": call.temperature,
             "top_p": call.top_p,
@@ -79,22 +126,26 @@ class OpenAIProvider:
         }
         return {
             "model": call.model or self.default_model,
-            "messages": msgspec.to_builtins(list(call.messages)),
-            "extra_headers": {"Idempotency-Key": call.idempotency_key},
-            "timeout": openai.Timeout(call.timeout_s, connect=min(self._connect_timeout_s, call.timeout_s)),
+            "messages": call.messages,
             **{name: value for name, value in optional.items() if value is not None},
         }
 
-    def _read(self, answer: object, call: ModelCall) -> Completion:
-        choice = _first_choice(answer)
-        assert isinstance(answer, ChatCompletion)
-        message = choice.message
-        if choice.finish_reason == "content_filter" or getattr(message, "refusal", None):
+    def _read(self, value: bytes, call: ModelCall) -> Completion:
+        try:
+            answer = _decoder.decode(value)
+            choice = answer.choices[0]
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            raise ModelBadOutput("the provider's answer is not a chat completion") from None
+        except IndexError:
+            raise ModelBadOutput("the answer holds no choices") from None
+        if choice.finish_reason == "content_filter" or choice.message.refusal:
             raise ModelRefused("the provider declined the content")
-        text = message.content
+        text = choice.message.content
         if not isinstance(text, str) or not text.strip():
-            raise ModelBadOutput(f"the answer holds no text (finish reason {choice.finish_reason})")
-        usage = _usage(answer)
+            # Its own word for why it ended is left out where it may be anything.
+            reason = choice.finish_reason if choice.finish_reason in _FINISH_REASONS else "unknown"
+            raise ModelBadOutput(f"the answer holds no text (finish reason {reason})")
+        usage = _usage(answer.usage)
         return Completion(
             text=text,
             finish_reason="length" if choice.finish_reason == "length" else "stop",
@@ -105,20 +156,13 @@ class OpenAIProvider:
         )
 
 
-def _first_choice(answer: object) -> Choice:
-    # The client builds its objects without checking them: any part may be missing or of another type.
-    choices = getattr(answer, "choices", None)
-    if not isinstance(answer, ChatCompletion) or not isinstance(choices, list) or not choices:
-        raise ModelBadOutput("the answer holds no choices")
-    first = choices[0]
-    if not isinstance(first, Choice) or not hasattr(first.message, "content"):
-        raise ModelBadOutput("the answer's choice holds no message")
-    return first
+_FINISH_REASONS = ("stop", "length", "tool_calls", "function_call", None)
 
 
-def _usage(answer: ChatCompletion) -> Usage | None:
-    usage = answer.usage
-    read, written = getattr(usage, "prompt_tokens", None), getattr(usage, "completion_tokens", None)
+def _usage(usage: Any) -> Usage | None:
+    if not isinstance(usage, dict):
+        return None
+    read, written = usage.get("prompt_tokens"), usage.get("completion_tokens")
     if not isinstance(read, int) or not isinstance(written, int) or read < 0 or written < 0:
         return None
     return Usage(
@@ -129,8 +173,9 @@ def _usage(answer: ChatCompletion) -> Usage | None:
     )
 
 
-def _part(usage: object, details: str, name: str) -> int:
-    value = getattr(getattr(usage, details, None), name, None)
+def _part(usage: dict[str, Any], details: str, name: str) -> int:
+    said = usage.get(details)
+    value = said.get(name) if isinstance(said, dict) else None
     return max(0, value) if isinstance(value, int) else 0
 
 
