@@ -22,11 +22,15 @@ class Watchdog:
 
     stall_after_s: float
     _moved_at: dict[object, tuple[int, float]] = field(default_factory=dict)
+    """Committed offset and time, of partitions with something to read."""
 
     def observe(self, partition: object, committed: int, lag: int, now_s: float) -> None:
         """Note one partition's committed offset and lag."""
         known = self._moved_at.get(partition)
-        if known is None or known[0] != committed or lag == 0:
+        if lag == 0:
+            # What comes after an idle time has not waited since its beginning.
+            self._moved_at.pop(partition, None)
+        elif known is None or known[0] != committed:
             self._moved_at[partition] = (committed, now_s)
 
     def keep(self, partitions: set[object]) -> None:

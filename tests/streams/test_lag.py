@@ -39,3 +39,11 @@ def test_a_partition_that_went_elsewhere_is_forgotten() -> None:
     dog.observe("p0", committed=7, lag=1, now_s=0)
     dog.keep({"p1"})
     assert dog.healthy(100)
+
+
+def test_what_comes_after_an_idle_time_has_not_waited_since_its_beginning() -> None:
+    dog = Watchdog(stall_after_s=10)
+    dog.observe("p0", committed=7, lag=0, now_s=0)
+    dog.observe("p0", committed=7, lag=1, now_s=20)
+    assert dog.healthy(29)
+    assert not dog.healthy(31)
