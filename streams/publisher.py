@@ -25,6 +25,8 @@ log = structlog.get_logger(__name__)
 SOURCE = "/sluicegate"
 _MAX_DELAY_S = 5.0
 
+Headers = list[tuple[str, bytes]]
+
 
 def new_producer(settings: Settings) -> AIOKafkaProducer:
     """A producer that waits for all replicas and takes the largest record that our topics take."""
@@ -57,10 +59,13 @@ class KafkaPublisher:
             ValueError: an event is not what its type allows; nothing was published.
         """
         records = [self._record(event, origin) for event in events]
-        await asyncio.gather(*(self._send(*record) for record in records))
+        # One after the other into the producer's batches, then one wait for all: a task for each costs more.
+        sent = [await self._begin(*record) for record in records]
+        for record, confirmed in zip(records, sent, strict=True):
+            await self._confirmed(confirmed, *record)
         observe(events, self._metrics)
 
-    def _record(self, event: Event, origin: Origin) -> tuple[str, bytes, bytes, list[tuple[str, bytes]]]:
+    def _record(self, event: Event, origin: Origin) -> tuple[str, bytes, bytes, Headers]:
         topic = channels.BY_EVENT[type(event)].topic
         key = key_of(event)
         headers = ce_headers(
@@ -75,15 +80,37 @@ class KafkaPublisher:
         key = b"" if record.key is None and record.value is None else record.key
         await self._send(channels.DEAD_LETTERS, key, record.value, [*own, *letter.headers()])
 
-    async def _send(
-        self, topic: str, key: bytes | None, value: bytes | None, headers: list[tuple[str, bytes]]
+    async def _send(self, topic: str, key: bytes | None, value: bytes | None, headers: Headers) -> None:
+        await self._confirmed(await self._begin(topic, key, value, headers), topic, key, value, headers)
+
+    async def _begin(
+        self, topic: str, key: bytes | None, value: bytes | None, headers: Headers
+    ) -> asyncio.Future[object]:
+        """Put a record among those to be sent; what is returned ends when the broker has confirmed it, or raises."""
+        try:
+            sent: asyncio.Future[object] = await self._producer.send(
+                physical(topic, self._prefix), value=value, key=key, headers=headers
+            )
+        except MessageSizeTooLargeError:
+            raise
+        except KafkaError as error:
+            sent = asyncio.get_running_loop().create_future()
+            sent.set_exception(error)
+        return sent
+
+    async def _confirmed(
+        self,
+        confirmed: asyncio.Future[object],
+        topic: str,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Headers,
     ) -> None:
+        """Wait for the broker, and send again until it has the record."""
         delay_s = 0.1
         while True:
             try:
-                await self._producer.send_and_wait(
-                    physical(topic, self._prefix), value=value, key=key, headers=headers
-                )
+                await confirmed
             except MessageSizeTooLargeError:
                 raise
             except KafkaError as error:
@@ -91,5 +118,6 @@ class KafkaPublisher:
                 log.warning("publish.retry", topic=topic, error=repr(error), delay_s=delay_s)
                 await asyncio.sleep(delay_s)
                 delay_s = min(delay_s * 2, _MAX_DELAY_S)
+                confirmed = await self._begin(topic, key, value, headers)
             else:
                 return
