@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import redis.asyncio as redis
 import structlog
@@ -20,7 +20,12 @@ T = TypeVar("T")
 PAUSE_S = 1.0
 """Redis is left alone for so long after an error, so that an outage costs a request nothing."""
 LOOK_AGAIN_S = 0.2
+_FLIGHTS = 8
+"""Round trips at once; what comes while all are under way shares the next one."""
 _CONNECTIONS = 32
+
+Command = tuple[str | bytes | int, ...]
+_Asked = tuple[tuple[Command, ...], "asyncio.Future[list[Any]]"]
 
 
 class RedisLink:
@@ -44,7 +49,8 @@ class RedisLink:
         self._patience_s = settings.redis_patience_s
         self._since: float | None = None
         self._pause_until = 0.0
-        self._connections = asyncio.Semaphore(_CONNECTIONS)
+        self._waiting: list[_Asked] = []
+        self._flights: set[asyncio.Task[None]] = set()
 
     @property
     def away(self) -> bool:
@@ -53,16 +59,14 @@ class RedisLink:
 
     async def once(self, operation: str, command: Callable[[], Awaitable[T]]) -> T | None:
         """Run a command; None when Redis is away."""
-        # The queue for a connection is ours: in the pool's a burst of work would look like an outage.
-        async with self._connections:
-            if self._monotonic() < self._pause_until:
-                self._metrics.redis_errors_total.labels(operation=operation).inc()
-                return None
-            try:
-                found = await command()
-            except (RedisError, OSError, TimeoutError) as error:
-                self._lost(operation, error)
-                return None
+        if self._monotonic() < self._pause_until:
+            self._metrics.redis_errors_total.labels(operation=operation).inc()
+            return None
+        try:
+            found = await command()
+        except (RedisError, OSError, TimeoutError) as error:
+            self._lost(operation, error)
+            return None
         if self._since is not None:
             self._since, self._pause_until = None, 0.0
             self.back.set()
@@ -83,6 +87,48 @@ class RedisLink:
                 return None
             await asyncio.sleep(LOOK_AGAIN_S)
 
+    async def send(self, *commands: Command) -> list[Any]:
+        """Run commands in order; what others ask for at the same time goes in the same round trip.
+
+        Raises:
+            RedisError, OSError, TimeoutError: Redis is away, or refused one of them; others may have been run.
+        """
+        loop = asyncio.get_running_loop()
+        found: asyncio.Future[list[Any]] = loop.create_future()
+        if not self._waiting:
+            loop.call_soon(self._take_off)
+        self._waiting.append((commands, found))
+        return await found
+
+    def _take_off(self) -> None:
+        if not self._waiting or len(self._flights) >= _FLIGHTS:
+            return
+        asked, self._waiting = self._waiting, []
+        flight = asyncio.create_task(self._fly(asked))
+        self._flights.add(flight)
+        flight.add_done_callback(self._landed)
+
+    def _landed(self, flight: "asyncio.Task[None]") -> None:
+        self._flights.discard(flight)
+        self._take_off()
+
+    async def _fly(self, asked: list[_Asked]) -> None:
+        pipe = self.client.pipeline(transaction=False)
+        for commands, _ in asked:
+            for command in commands:
+                pipe.execute_command(*command)
+        try:
+            replies = iter(await pipe.execute(raise_on_error=False))
+        except BaseException as error:
+            for _, found in asked:
+                if not found.done():
+                    found.set_exception(error) if isinstance(error, Exception) else found.cancel()
+            if not isinstance(error, Exception):
+                raise
+            return
+        for commands, found in asked:
+            _tell(found, [next(replies) for _ in commands])
+
     async def aclose(self) -> None:
         """Close the connections."""
         await self.client.aclose()
@@ -95,11 +141,21 @@ class RedisLink:
         self._pause_until = self._monotonic() + PAUSE_S
 
 
+def _tell(found: "asyncio.Future[list[Any]]", replies: list[Any]) -> None:
+    if found.done():  # who asked has gone
+        return
+    refused = next((reply for reply in replies if isinstance(reply, Exception)), None)
+    if refused is not None:
+        found.set_exception(refused)
+    else:
+        found.set_result(replies)
+
+
 def new_redis(settings: Settings) -> "redis.Redis":
     """A client whose every command is bounded in time and never retried behind our back."""
     pool = redis.ConnectionPool.from_url(
         settings.redis_url,
-        max_connections=2 * _CONNECTIONS,
+        max_connections=_CONNECTIONS,
         socket_timeout=settings.redis_timeout_s,
         socket_connect_timeout=settings.redis_timeout_s,
         retry=Retry(NoBackoff(), 0),

@@ -95,3 +95,10 @@ if redis.call('HSETNX', KEYS[1], ARGV[1], ARGV[2]) == 1 then redis.call('EXPIRE'
 return 1
 """
 """field, value, life in s -> 1; what is there stays"""
+
+KEEP = """
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+redis.call('EXPIRE', KEYS[1], ARGV[3])
+return 1
+"""
+"""field, value, life in s -> 1"""

@@ -29,7 +29,7 @@ from streams.journal import pack, unpack
 from streams.keys import Keys
 from streams.metrics import Metrics
 from streams.rebuild import Rebuild, Recall, nothing
-from streams.redis_link import RedisLink
+from streams.redis_link import Command, RedisLink
 from streams.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -65,16 +65,14 @@ class RedisStore:
         looked_up = cache_key is not None and self._cache_ttl_s > 0
         name = self._keys.of(request)
 
-        async def command() -> list[Any]:
-            pipe = self._link.client.pipeline(transaction=False)
-            pipe.hsetnx(name, "position", position)
-            pipe.hmget(name, "position", "outcome")
-            pipe.expire(name, self._life_s)
-            if looked_up and cache_key:
-                pipe.get(self._keys.answer(cache_key))
-            return list(await pipe.execute())
-
-        found = await self._link.once("admit", command)
+        commands: list[Command] = [
+            ("HSETNX", name, "position", position),
+            ("HMGET", name, "position", "outcome"),
+            ("EXPIRE", name, self._life_s),
+        ]
+        if looked_up and cache_key:
+            commands.append(("GET", self._keys.answer(cache_key)))
+        found = await self._link.once("admit", lambda: self._link.send(*commands))
         if found is None:
             if looked_up:
                 self._metrics.cache_lookups_total.labels(result="error").inc()
@@ -154,13 +152,15 @@ class RedisStore:
         """Write the verdict on a draft, or the resolution of its review, unless there is one; returns what holds."""
         name, packed = self._keys.of(request), pack(events)
 
+        kept: list[Command] = []
+        if cache_key is not None and self._cache_ttl_s:
+            response = next(event for event in events if isinstance(event, GenerationResponse))
+            answer = encode(response)
+            kept.append(("SET", self._keys.answer(cache_key), answer, "EX", self._cache_life_s()))
+
         async def command(memory: str) -> bytes | int:
-            pipe = self._link.client.pipeline(transaction=False)
-            pipe.eval(scripts.CONCLUDE, 2, name, memory, step, packed, self._life_s)
-            if cache_key is not None and self._cache_ttl_s:
-                response = next(event for event in events if isinstance(event, GenerationResponse))
-                pipe.set(self._keys.answer(cache_key), encode(response), ex=self._cache_life_s())
-            found: list[bytes | int] = await pipe.execute()
+            conclude = ("EVAL", scripts.CONCLUDE, 2, name, memory, step, packed, self._life_s)
+            found: list[bytes | int] = await self._link.send(conclude, *kept)
             return found[0]
 
         earlier = await self._patiently("conclude", command)
@@ -224,7 +224,8 @@ class RedisStore:
 
     async def _eval(self, script: str, name: str, memory: str, *arguments: str | int | bytes) -> Any:
         # By text, not by hash: a Redis that was restarted knows no hash, and asking twice costs more than the text.
-        return await self._link.client.eval(script, 2, name, memory, *arguments)
+        (found,) = await self._link.send(("EVAL", script, 2, name, memory, *arguments))
+        return found
 
     async def _patiently(self, operation: str, command: Callable[[str], Awaitable[T]]) -> T | None:
         """Run a command on a Redis that remembers; when that takes too long, on one that does not."""

@@ -18,6 +18,7 @@ from agents.policy import Policy
 from agents.ports import Kept
 from agents.redaction import Redacted
 from schemas.request import GenerationRequest
+from streams import scripts
 from streams.keys import Keys
 from streams.metrics import Metrics
 from streams.redis_link import RedisLink, new_redis
@@ -68,14 +69,9 @@ class RedisVault:
         sealed = self._cipher.encrypt(msgspec.json.encode(_Sealed(name, redacted.text, redacted.values)))
         digest = hashlib.sha256(redacted.text.encode("utf-8", "surrogatepass")).hexdigest()
 
-        async def command() -> bool:
-            pipe = self._link.client.pipeline(transaction=True)
-            pipe.hset(name, digest, sealed)
-            pipe.expire(name, self._life_s)
-            await pipe.execute()
-            return True
-
-        kept = bool(await self._link.once("vault", command))
+        # In one step, so that nothing stays without an end.
+        command = ("EVAL", scripts.KEEP, 1, name, digest, sealed, self._life_s)
+        kept = bool(await self._link.once("vault", lambda: self._link.send(command)))
         self._metrics.vault_writes_total.labels(result="kept" if kept else "lost").inc()
         if not kept:
             log.warning("vault.lost", tenant=request.tenant, request=request.id)
