@@ -64,12 +64,12 @@ def _read(kind: type[E], value: bytes) -> E:
 
 
 def _deeper_than(limit: int, value: object) -> bool:
-    level = [value]
-    for _ in range(limit):
-        level = [child for item in level for child in _containers_in(item)]
+    level = _containers_in(value)
+    for _ in range(limit - 1):
         if not level:
             return False
-    return True
+        level = [child for item in level for child in _containers_in(item)]
+    return bool(level)
 
 
 def _containers_in(value: object) -> list[object]:

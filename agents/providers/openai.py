@@ -8,6 +8,8 @@ import math
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import msgspec
@@ -112,7 +114,8 @@ class OpenAIProvider:
                 connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE_S),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers=self._headers,
-                trust_env=True,
+                # Looked up once: aiohttp itself asks the environment, in a thread, for every call.
+                proxy=_proxy_of(self._url),
             )
         return self._open
 
@@ -154,6 +157,12 @@ class OpenAIProvider:
             usage=usage or _estimated(call, text),
             usage_estimated=usage is None,
         )
+
+
+def _proxy_of(url: str) -> str | None:
+    """The proxy that the environment names for an address."""
+    parts = urlsplit(url)
+    return None if proxy_bypass(parts.netloc) else getproxies().get(parts.scheme)
 
 
 _FINISH_REASONS = ("stop", "length", "tool_calls", "function_call", None)

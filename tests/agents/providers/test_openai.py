@@ -250,3 +250,20 @@ async def test_an_address_that_is_none_is_rejected_and_not_tried_again() -> None
     with pytest.raises(ModelRejected, match="address"):
         await provider.complete(call())
     await provider.aclose()
+
+
+async def test_the_environments_proxy_is_used_and_left_out_where_it_says_so(
+    server: RunningStub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stub stands in for the proxy: it is asked for the whole address."""
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{server.port}")
+    monkeypatch.setenv("no_proxy", "elsewhere.invalid")
+    there = OpenAIProvider("stub", "http://models.invalid/v1")
+    assert (await there.complete(call())).text == ANSWER
+    assert server.stub.headers[-1]["Host"] == "models.invalid"
+    await there.aclose()
+    monkeypatch.setenv("no_proxy", "models.invalid")
+    past = OpenAIProvider("stub", "http://models.invalid/v1")
+    with pytest.raises(ModelUnavailable):
+        await past.complete(call())
+    await past.aclose()
