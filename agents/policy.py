@@ -180,6 +180,8 @@ class Policy:
         self._file = file
         self._redactions = {name: spec.redaction(name) for name, spec in file.redactions.items()}
         self._redactor = Redactor(self._redactions, file.placeholders, redaction_key.encode())
+        self.guards_passages = any(at == "passages" for at, _, _ in _every_rule(file))
+        """Whether it says anything of retrieved passages."""
         self._redacting = {rule.id for _, _, rule in _every_rule(file) if rule.action == "redact"}
 
     @classmethod
@@ -239,11 +241,6 @@ class Policy:
         """Whether the request may go on."""
         text = "\n".join(message.text() for message in request.messages)
         return self._decide("input", _Facts(scores, text, request, self._redactions))
-
-    @property
-    def guards_passages(self) -> bool:
-        """Whether it says anything of retrieved passages."""
-        return any(at == "passages" for at, _, _ in _every_rule(self._file))
 
     def decide_passage(
         self, scores: Iterable[Score], text: str, request: GenerationRequest

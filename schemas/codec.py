@@ -1,6 +1,7 @@
 """Bytes to events and back: tolerant of unknown fields when reading, strict about everything we write."""
 
 import re
+from collections import OrderedDict
 from functools import cache
 from typing import Any, TypeVar
 
@@ -112,14 +113,45 @@ def _is_newer(value: bytes) -> bool:
     return isinstance(version, int) and version > SCHEMA_VERSION
 
 
+class _Lately:
+    """What was written lately, by identity: an event goes into the journal, then to its topic, and is the same."""
+
+    def __init__(self, events: int, most_bytes: int) -> None:
+        self._most, self._most_bytes = events, most_bytes
+        self._kept: OrderedDict[int, tuple[Event, bytes]] = OrderedDict()
+
+    def get(self, event: Event) -> bytes | None:
+        """Its bytes. An identity means something only as long as the event is held, which it is here."""
+        known = self._kept.get(id(event))
+        return known[1] if known is not None and known[0] is event else None
+
+    def put(self, event: Event, value: bytes) -> None:
+        if len(value) <= self._most_bytes:
+            self._kept[id(event)] = event, value
+            if len(self._kept) > self._most:
+                self._kept.popitem(last=False)
+
+
+_lately = _Lately(512, 16 * 1024)
+
+
 def encode(event: Event) -> bytes:
     """Write an event, after proving that it reads back as the same event.
 
-    The comparison finds what JSON would change without a word: NaN and infinity become null there.
+    The comparison finds what JSON would change without a word: NaN and infinity become null there. Events are never
+    changed after they were made, so one that was written lately is not written again.
 
     Raises:
         ValueError: a field holds what its type does not allow: our mistake, found before it is published.
     """
+    value = _lately.get(event)
+    if value is None:
+        value = _written(event)
+        _lately.put(event, value)
+    return value
+
+
+def _written(event: Event) -> bytes:
     name = type(event).__name__
     try:
         value = _encoder.encode(event)

@@ -13,7 +13,7 @@ from time import perf_counter
 from typing import Generic, Protocol, TypeVar
 
 import structlog
-from prometheus_client import Gauge
+from prometheus_client import Gauge, Histogram
 
 from agents.errors import Unprocessable
 from schemas.channels import BY_EVENT
@@ -84,6 +84,7 @@ class Delivery(Generic[E]):
     """Why the stage takes no more records, when there is a reason."""
     _topic: str = field(init=False)
     _gauge: Gauge = field(init=False)
+    _duration: Histogram = field(init=False)
     _closing: asyncio.Event = field(init=False, default_factory=asyncio.Event)
     _letting_go: bool = field(init=False, default=False)
     _assignment: int = field(init=False, default=0)
@@ -96,6 +97,7 @@ class Delivery(Generic[E]):
         # As our tables name it, without an installation's prefix.
         self._topic = BY_EVENT[self.stage.event].topic
         self._gauge = self.metrics.in_flight.labels(stage=self.stage.name)
+        self._duration = self.metrics.stage_duration_seconds.labels(stage=self.stage.name)
         self.metrics.stopped.labels(stage=self.stage.name).set(0)
         self._free = asyncio.Semaphore(self.window)
 
@@ -208,7 +210,7 @@ class Delivery(Generic[E]):
     async def _finish(self, record: RawRecord, ledger: Ledger, entry: Entry) -> None:
         started = perf_counter()
         result = await self._deliver(record)
-        self.metrics.stage_duration_seconds.labels(stage=self.stage.name).observe(perf_counter() - started)
+        self._duration.observe(perf_counter() - started)
         self.metrics.records_total.labels(topic=self._topic, result=result).inc()
         ledger.finish(entry)
         # What is readable and unprocessable is one producer's mistake, such as an id used before: no reason to stop.

@@ -15,6 +15,8 @@ from schemas.draft import Draft
 _BY_TYPE = {channel.ce_type: channel.event for channel in CHANNELS}
 _Packed = list[tuple[str, Raw]]
 _DRAFT = BY_EVENT[Draft].ce_type
+_SMALL = 2048
+"""Bytes that are kept as they are: compressing them costs more time than it saves room."""
 
 
 def pack(events: Sequence[Event]) -> bytes:
@@ -24,13 +26,15 @@ def pack(events: Sequence[Event]) -> bytes:
         ValueError: an event is not what its type allows.
     """
     named = [(BY_EVENT[type(event)].ce_type, _body(event)) for event in events]
-    return zlib.compress(msgspec.json.encode(named), level=1)
+    packed = msgspec.json.encode(named)
+    return packed if len(packed) < _SMALL else zlib.compress(packed, level=1)
 
 
 def unpack(value: bytes, context: RetrievedContext | None = None) -> list[Event] | None:
     """Bytes to events; None when another release wrote them, or a draft lacks its context."""
     try:
-        named = msgspec.json.decode(zlib.decompress(value), type=_Packed)
+        plain = value if value.startswith(b"[") else zlib.decompress(value)
+        named = msgspec.json.decode(plain, type=_Packed)
         return [_event(kind, bytes(body), context) for kind, body in named]
     except (zlib.error, msgspec.MsgspecError, DecodeError, KeyError):
         return None

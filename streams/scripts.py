@@ -20,6 +20,14 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 """
 
+ADMIT = """
+local first = redis.call('HSETNX', KEYS[1], 'position', ARGV[1])
+redis.call('EXPIRE', KEYS[1], ARGV[2])
+local known = redis.call('HMGET', KEYS[1], 'position', 'outcome')
+return {first, known[1], known[2], KEYS[2] ~= '' and redis.call('GET', KEYS[2])}
+"""
+"""position, life in s; KEYS[2] names an answer, or is empty -> [whether it is new, first position, outcome, answer]"""
+
 CLAIM = f"""
 {_REMEMBERS}
 local outcome = redis.call('HGET', KEYS[1], 'outcome')

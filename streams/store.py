@@ -65,20 +65,15 @@ class RedisStore:
         looked_up = cache_key is not None and self._cache_ttl_s > 0
         name = self._keys.of(request)
 
-        commands: list[Command] = [
-            ("HSETNX", name, "position", position),
-            ("HMGET", name, "position", "outcome"),
-            ("EXPIRE", name, self._life_s),
-        ]
-        if looked_up and cache_key:
-            commands.append(("GET", self._keys.answer(cache_key)))
-        found = await self._link.once("admit", lambda: self._link.send(*commands))
+        answer = self._keys.answer(cache_key) if looked_up and cache_key else ""
+        arguments = (position, self._life_s)
+        found = await self._link.once("admit", lambda: self._eval(scripts.ADMIT, name, answer, *arguments))
         if found is None:
             if looked_up:
                 self._metrics.cache_lookups_total.labels(result="error").inc()
             return Admission()
-        is_first, (first, outcome) = found[0], found[1]
-        cached = self._answer(found[3]) if looked_up else None
+        is_first, first, outcome, kept = found
+        cached = self._answer(kept)
         if looked_up:
             self._metrics.cache_lookups_total.labels(result="hit" if cached else "miss").inc()
         return Admission(
@@ -222,9 +217,9 @@ class RedisStore:
             pipe.eval(scripts.REMIND, 1, name, "outcome", packed, self._life_s)
         await pipe.execute()
 
-    async def _eval(self, script: str, name: str, memory: str, *arguments: str | int | bytes) -> Any:
+    async def _eval(self, script: str, name: str, other: str, *arguments: str | int | bytes) -> Any:
         # By text, not by hash: a Redis that was restarted knows no hash, and asking twice costs more than the text.
-        (found,) = await self._link.send(("EVAL", script, 2, name, memory, *arguments))
+        (found,) = await self._link.send(("EVAL", script, 2, name, other, *arguments))
         return found
 
     async def _patiently(self, operation: str, command: Callable[[str], Awaitable[T]]) -> T | None:

@@ -7,6 +7,7 @@ passages) only ever enters as a value: braces in it stay braces.
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated
 
@@ -56,6 +57,11 @@ class PromptFile(FileModel):
     parameters: Parameters = Parameters()
 
 
+@lru_cache(maxsize=1024)
+def _short_hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
 @dataclass(frozen=True, slots=True)
 class Prompt:
     """One version. `label` and `system_label` are `name@hash`, as lineage carries them."""
@@ -75,7 +81,7 @@ class Prompt:
     @property
     def system_label(self) -> str:
         """`name/system@hash` of the system prompt alone: versions that share it share this."""
-        return f"{self.name}/system@{hashlib.sha256(self.file.system.encode()).hexdigest()[:12]}"
+        return f"{self.name}/system@{_short_hash(self.file.system)}"
 
     @property
     def parameters(self) -> Parameters:
