@@ -26,7 +26,7 @@ redis.call('EXPIRE', KEYS[1], ARGV[2])
 local known = redis.call('HMGET', KEYS[1], 'position', 'outcome')
 return {first, known[1], known[2], KEYS[2] ~= '' and redis.call('GET', KEYS[2])}
 """
-"""position, life in s; KEYS[2] names an answer, or is empty -> [whether it is new, first position, outcome, answer]"""
+"""position, life in s; KEYS[2] names an answer, or is empty -> [whether new, first position, outcome, answer]"""
 
 CLAIM = f"""
 {_REMEMBERS}
