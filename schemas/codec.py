@@ -135,11 +135,11 @@ class _Lately:
 _lately = _Lately(512, 16 * 1024)
 
 
-def encode(event: Event) -> bytes:
+def encode(event: Event, *, again: bool = False) -> bytes:
     """Write an event, after proving that it reads back as the same event.
 
-    The comparison finds what JSON would change without a word: NaN and infinity become null there. Events are never
-    changed after they were made, so one that was written lately is not written again.
+    The comparison finds what JSON would change without a word: NaN and infinity become null there. What is written
+    `again` soon is remembered, since no event is changed after it was made.
 
     Raises:
         ValueError: a field holds what its type does not allow: our mistake, found before it is published.
@@ -147,7 +147,8 @@ def encode(event: Event) -> bytes:
     value = _lately.get(event)
     if value is None:
         value = _written(event)
-        _lately.put(event, value)
+        if again:
+            _lately.put(event, value)
     return value
 
 

@@ -11,6 +11,10 @@ from schemas.common import Event
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 
+_SPEC_VERSION = ("ce_specversion", b"1.0")
+_CONTENT_TYPE = ("content-type", b"application/json")
+
+
 @dataclass(frozen=True, slots=True)
 class EventHeaders:
     """What we read of a record's headers; None for what is absent or unreadable."""
@@ -30,17 +34,17 @@ def ce_headers(
     """
     if time.tzinfo is None:
         raise ValueError("ce_time needs a zone")
-    named = {
-        "ce_specversion": "1.0",
-        "ce_id": event_id,
-        "ce_type": BY_EVENT[type(event)].ce_type,
-        "ce_source": source,
-        "ce_time": time.isoformat(),
-        "content-type": "application/json",
-    }
+    written = [
+        _SPEC_VERSION,
+        ("ce_id", event_id.encode()),
+        ("ce_type", BY_EVENT[type(event)].ce_type.encode()),
+        ("ce_source", source.encode()),
+        ("ce_time", time.isoformat().encode()),
+        _CONTENT_TYPE,
+    ]
     if traceparent:
-        named["traceparent"] = traceparent
-    return [(name, value.encode()) for name, value in named.items()]
+        written.append(("traceparent", traceparent.encode()))
+    return written
 
 
 def read_headers(headers: Sequence[tuple[str, bytes]]) -> EventHeaders:

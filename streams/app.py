@@ -214,6 +214,9 @@ class _ChunkConsumer(driver.Consumer):  # type: ignore[misc]
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Nothing: Faust's watch over standstill crashes where a position is not known yet. Health has its own."""
 
+    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
+        """Nothing: Faust would note the records inside a chunk as missing, for a reckoning that is not ours."""
+
     async def go_back(self, topic: str, partition: int) -> None:
         """Read a partition from its committed offset again, unless it is somebody else's by now."""
         tp = TP(topic, partition)

@@ -41,7 +41,7 @@ def unpack(value: bytes, context: RetrievedContext | None = None) -> list[Event]
 
 
 def _body(event: Event) -> Raw:
-    written = encode(event)
+    written = encode(event, again=True)
     if not isinstance(event, Draft):
         return Raw(written)
     # The context is in the record that asks for the draft, and larger than the rest of it.

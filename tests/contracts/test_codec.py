@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from schemas.codec import MAX_DEPTH, DecodeError, decode, encode
 from schemas.common import Timings, Usage
 from schemas.cost import CostEvent
+from schemas.examples import MINIMAL
 from schemas.request import GenerationRequest
 from schemas.response import GenerationResponse
 from schemas.score import Score
@@ -206,3 +207,23 @@ def test_an_amount_that_is_finite_or_unknown_is_read(amount: str | None) -> None
 @pytest.mark.parametrize("event", [RESPONSE, COST, _scored(0.5, insult=0.25)])
 def test_what_the_refused_events_were_made_from_is_written(event: GenerationResponse | CostEvent) -> None:
     assert decode(type(event), encode(event)) == event
+
+
+def test_what_is_written_again_soon_is_written_the_same_and_not_anew() -> None:
+    first = MINIMAL[GenerationResponse]
+    kept = encode(first, again=True)
+    assert encode(first) is kept
+    other = replace(first, request_id="other")
+    assert encode(other) != kept
+    assert encode(replace(first)) == kept
+
+
+def test_few_and_small_events_are_remembered() -> None:
+    large = replace(MINIMAL[GenerationResponse], metadata={"x": "y" * 20_000})
+    assert encode(large, again=True) is not encode(large)
+    first = replace(MINIMAL[GenerationResponse])
+    kept = encode(first, again=True)
+    many = [replace(first, request_id=f"r{n}") for n in range(600)]
+    assert all(encode(one, again=True) for one in many)
+    assert encode(first) is not kept
+    assert encode(first) == kept
