@@ -164,7 +164,10 @@ def compiled(
     for field, source, given in (("system", file.system, frozenset()), ("template", file.template, GIVEN)):
         try:
             names = meta.find_undeclared_variables(_environment.parse(source))
-            templates.append(_environment.from_string(source))
+            template = _environment.from_string(source)
+            # A plain mapping: what it is otherwise, a chain of two, is walked for every rendering.
+            template.globals = dict(template.globals)
+            templates.append(template)
         except TemplateError as error:
             mistakes.add(path, f"$.{field}", f"is no template: {error}")
             continue
