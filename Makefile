@@ -44,7 +44,7 @@ up: setup  ## keep it running for your own producer
 	@$(BIN)/sluicegate up
 
 test: setup-dev  ## everything, with the tests that talk to real servers
-	@$(BIN)/pytest -n 2 --dist loadfile
+	@$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 chaos: setup-dev  ## break everything under load and judge; CHAOS="--help" tells of its options
 	@$(BIN)/python -m tests.chaos $(CHAOS)

@@ -22,6 +22,11 @@ def pytest_report_header() -> list[str]:
     ]
 
 
+def pytest_collection_modifyitems(items):
+    """Files that wait for servers first: of two processes none is left alone with the longest at the end."""
+    items.sort(key=lambda item: "integration" not in item.path.parts)
+
+
 def pytest_runtest_setup(item):
     if item.get_closest_marker("torch") and find_spec("torch") is None:
         pytest.skip("needs the torch extra: make setup-torch")
