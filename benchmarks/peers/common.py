@@ -16,6 +16,7 @@ Request = dict[str, Any]
 _HARSH = frozenset(
     {"stupid", "idiot", "dumb", "hate", "awful", "useless", "liar", "shut", "trash", "worthless"}
 )
+_PARAMETERS: tuple[str, ...] = ("temperature", "top_p", "max_tokens", "seed")
 _PROVIDER = "stub"
 _MODEL = "stub"
 _POLICY = "bench@1"
@@ -119,7 +120,7 @@ def from_model(body: bytes) -> tuple[Answer, bytes]:
     )
 
 
-def from_cache(kept: bytes) -> Answer:
+def from_cache(kept: bytes | str) -> Answer:
     """The answer that was kept."""
     found = json.loads(kept)
     return Answer(found["text"], found["input_tokens"], found["output_tokens"], cached=True)

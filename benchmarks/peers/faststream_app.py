@@ -32,7 +32,7 @@ def _new_broker(settings: common.Settings, driver: str) -> Any:
         return KafkaBroker(settings.kafka, acks="all", logger=logger)
     from faststream.confluent import KafkaBroker as ConfluentBroker  # noqa: PLC0415
 
-    return ConfluentBroker(settings.kafka, config={"acks": "all"}, logger=logger)
+    return ConfluentBroker(settings.kafka, acks="all", logger=logger)
 
 
 def _new_app(settings: common.Settings, driver: str, *, concurrent: bool) -> FastStream:

@@ -40,6 +40,21 @@ def raw_topic(app: Any, name: str) -> Any:
     return app.topic(name, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
 
 
+def connected(app: Any, settings: common.Settings) -> list[Asking]:
+    """What agents ask, first in the list as soon as the app has started: it needs the app's loop."""
+    asking: list[Asking] = []
+
+    @app.task  # type: ignore[untyped-decorator]  # faust is untyped
+    async def connect() -> None:
+        asking.append(Asking(settings))
+
+    @app.on_before_shutdown.connect  # type: ignore[untyped-decorator]
+    async def close(*_: object, **__: object) -> None:
+        await asking[0].aclose()
+
+    return asking
+
+
 def main_of(app: Any) -> None:
     """A worker of the app, until it is stopped."""
     sys.argv = ["bench", "--quiet", "worker", "-l", "warn", "--without-web"]
@@ -53,11 +68,7 @@ def _new_app(settings: common.Settings, datadir: str, concurrency: int) -> Any:
     responses, moderation, costs = (
         raw_topic(app, name) for name in (settings.responses, settings.moderation, settings.costs)
     )
-    asking: list[Asking] = []
-
-    @app.task  # type: ignore[untyped-decorator]  # faust is untyped
-    async def connect() -> None:
-        asking.append(Asking(settings))
+    asking = connected(app, settings)
 
     async def finish(stream: Any) -> None:
         async for value in stream:

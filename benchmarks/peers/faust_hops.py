@@ -11,8 +11,7 @@ import tempfile
 from typing import Any
 
 from benchmarks.peers import common
-from benchmarks.peers.asking import Asking
-from benchmarks.peers.faust_agent import main_of, new_app, raw_topic
+from benchmarks.peers.faust_agent import connected, main_of, new_app, raw_topic
 
 
 def _new_app(settings: common.Settings, datadir: str) -> Any:
@@ -23,13 +22,9 @@ def _new_app(settings: common.Settings, datadir: str) -> Any:
     responses, moderation, costs = (
         raw_topic(app, name) for name in (settings.responses, settings.moderation, settings.costs)
     )
-    asking: list[Asking] = []
+    asking = connected(app, settings)
 
-    @app.task  # type: ignore[untyped-decorator]  # faust is untyped
-    async def connect() -> None:
-        asking.append(Asking(settings))
-
-    @app.agent(requests)  # type: ignore[untyped-decorator]
+    @app.agent(requests)  # type: ignore[untyped-decorator]  # faust is untyped
     async def retrieve(stream: Any) -> None:
         async for value in stream:
             request = common.read(value)

@@ -42,10 +42,10 @@ class ProxyFailed(Exception):
     """The proxy ended, or did not come up."""
 
 
-def config(model: str, redis: str) -> dict[str, Any]:
+def config(model: str, redis: str, inflight: int) -> dict[str, Any]:
     """The proxy's configuration; JSON is YAML, too."""
     where = urlsplit(redis)
-    cache = {"type": "redis", "host": where.hostname, "port": where.port}
+    cache = {"type": "redis", "host": where.hostname, "port": where.port, "max_connections": inflight}
     parameters = {"model": "openai/stub", "api_base": model, "api_key": "none"}
     return {
         "model_list": [{"model_name": "stub", "litellm_params": parameters}],
@@ -57,6 +57,10 @@ def config(model: str, redis: str) -> dict[str, Any]:
             "telemetry": False,
         },
     }
+
+
+def _inflight() -> int:
+    return int(os.environ.get("BENCH_INFLIGHT", "256"))
 
 
 def _free_port() -> int:
@@ -77,7 +81,7 @@ class Proxy:
     async def start(self, folder: Path) -> None:
         """Start it; it is not up yet."""
         path = folder / "config.yaml"
-        path.write_text(json.dumps(config(os.environ["BENCH_MODEL"], os.environ["BENCH_REDIS"])))
+        path.write_text(json.dumps(config(os.environ["BENCH_MODEL"], os.environ["BENCH_REDIS"], _inflight())))
         where = ("--host", "127.0.0.1", "--port", str(urlsplit(self.url).port), "--num_workers", "1")
         self._process = await asyncio.create_subprocess_exec(
             Path(sys.executable).with_name("litellm"),
@@ -200,7 +204,7 @@ async def _drive(load: Load) -> None:
     await load.ask()
     if load.failed:
         raise ProxyFailed("the proxy did not answer its first request")
-    await load.run(int(os.environ.get("BENCH_INFLIGHT", "256")))
+    await load.run(_inflight())
 
 
 async def _until_stopped() -> None:
