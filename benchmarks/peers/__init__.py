@@ -29,30 +29,39 @@ class Peer:
     workloads: frozenset[str] = frozenset({"full", "hop"})
 
 
-# An event that failed to be produced does not stop the commit of what it was made from: `Consumer._commit_offsets`
-# (faust/transport/consumer.py) waits for `app.producer.flush()`, which tells of no error, and the future of
-# `Topic.send` is not looked at by plain agents.
-_FAUST = "an event that the broker refuses is lost: Faust commits all the same"
+# `Stream._c_aiter` (faust/streams.py) acks a record in a `finally`: also where the agent's body raised. And an event
+# that could not be produced does not stop the commit of what it was made from: `Consumer._commit_offsets`
+# (faust/transport/consumer.py) waits for `app.producer.flush()`, which tells of no error, and nobody looks at the future
+# that `Topic.send` returned.
+_FAUST = "a record whose agent raised is lost, and so is an event that the broker refused: Faust commits all the same"
 
-# An event is acked when its actor asks for the next one, in whatever order actors end. `Consumer._new_offset` (the
-# same file) holds back at a gap, but compares `min(acked) - committed > 1`, so that a run starting one past the
-# committed offset counts as unbroken, and with nothing committed yet (`None` or 0) any run does.
+# A record is acked when its actor asks for the next one, in whatever order actors end. `Consumer._new_offset`
+# (faust/transport/consumer.py) holds back at a gap, but compares `min(acked) - committed > 1`, so that a run starting
+# one past the committed offset counts as unbroken, and with nothing committed yet (`None` or 0) any run does.
 _FAUST_CONCURRENT = (
-    "a record in flight is lost in a crash where later ones ended before it: Faust commits past it; " + _FAUST
+    "a record in flight is lost in a crash where later ones ended before it: Faust may commit past it; "
+    + _FAUST
 )
 
 # faststream/kafka/subscriber/factory.py, `create_subscriber`: `max_workers` with `ACK_FIRST` is a pool,
 # `ConcurrentDefaultSubscriber`; with any other policy, a consumer for each partition, one record at a time each.
-# `KafkaSubscriberConfig.__post_init__` turns `ACK_FIRST` into `enable_auto_commit`, and aiokafka commits the position
-# up to which records were handed over (aiokafka/consumer/group_coordinator.py, `_maybe_do_autocommit`,
-# `all_consumed_offsets`), not what was worked on.
+# `KafkaSubscriberConfig.__post_init__` (config.py beside it) turns `ACK_FIRST` into `enable_auto_commit`, and aiokafka
+# commits the position up to which records were handed over (aiokafka/consumer/group_coordinator.py,
+# `_maybe_do_autocommit`, `all_consumed_offsets`), not what was worked on.
 _ACKS_FIRST_AIOKAFKA = (
-    "acks before work: up to all that is in flight is lost in a crash (offsets committed every 5 s)"
+    "acks before work: all that is in flight may be lost in a crash (the position is committed every 5 s)"
 )
 
 # faststream/confluent/subscriber/factory.py, `_validate_input_for_misconfigure`: "Max workers not work with manual
-# commit mode". `enable.auto.commit` is on, and librdkafka stores an offset when `poll` hands the record over.
+# commit mode". So `enable.auto.commit` is on (helpers/client.py, `AsyncConfluentConsumer`), and librdkafka stores an
+# offset when `poll` hands the record over.
 _ACKS_FIRST_CONFLUENT = _ACKS_FIRST_AIOKAFKA
+
+# What keeps the promise, and where. Quix Streams: quixstreams/checkpointing/checkpoint.py, `Checkpoint.commit`, flushes
+# the producer, raises where an event was not delivered, then commits the offsets of what was processed. FastStream with
+# `NACK_ON_ERROR`: faststream/middlewares/acknowledgement/middleware.py acks after the handler and seeks back where it
+# raised; on confluent-kafka each commit is asynchronous (confluent/helpers/client.py, `commit`), so that with short
+# work thousands queue, and stopping takes as long as they do.
 
 _WAITS = "a batch waits for its slowest call; nothing new is begun until then"
 
@@ -90,7 +99,7 @@ PEERS: tuple[Peer, ...] = (
     Peer(
         "faststream-aiokafka",
         "plain",
-        "FastStream on aiokafka: a subscriber with AckPolicy.ACK",
+        "FastStream on aiokafka: a subscriber with AckPolicy.NACK_ON_ERROR",
         "",
         ("-m", f"{PACKAGE}.faststream_app", "aiokafka", "plain"),
         "peers",
@@ -106,7 +115,7 @@ PEERS: tuple[Peer, ...] = (
     Peer(
         "faststream-confluent",
         "plain",
-        "FastStream on confluent-kafka: a subscriber with AckPolicy.ACK",
+        "FastStream on confluent-kafka: a subscriber with AckPolicy.NACK_ON_ERROR",
         "",
         ("-m", f"{PACKAGE}.faststream_app", "confluent", "plain"),
         "peers",

@@ -2,9 +2,10 @@
 
     python -m benchmarks.peers.faststream_app aiokafka|confluent plain|concurrent
 
-`plain` is a subscriber that acknowledges a record when its handler has ended (`AckPolicy.ACK`), which keeps the
-promise that all are to keep; FastStream's own default is `ACK_FIRST`. `concurrent` is its worker pool, `max_workers`:
-with it there is `ACK_FIRST` only (or, on aiokafka, one worker for a partition, which is no more than that).
+`plain` is a subscriber that acknowledges a record when its handler has ended well (`AckPolicy.NACK_ON_ERROR`), which
+keeps the promise that all are to keep; FastStream's own default is `ACK_FIRST`. `concurrent` is its worker pool,
+`max_workers`: with it there is `ACK_FIRST` only (or, on aiokafka, one worker for a partition, which is no more than
+that).
 """
 
 import asyncio
@@ -38,7 +39,7 @@ def _new_broker(settings: common.Settings, driver: str) -> Any:
 def _new_app(settings: common.Settings, driver: str, *, concurrent: bool) -> FastStream:
     broker = _new_broker(settings, driver)
     asking: list[Asking] = []
-    form = {"max_workers": settings.inflight} if concurrent else {"ack_policy": AckPolicy.ACK}
+    form = {"max_workers": settings.inflight} if concurrent else {"ack_policy": AckPolicy.NACK_ON_ERROR}
     reading: dict[str, Any] = {"group_id": settings.group, "auto_offset_reset": "earliest", **form}
     reading |= {"session_timeout_ms": _SESSION_MS, "heartbeat_interval_ms": _SESSION_MS // 5}
 
