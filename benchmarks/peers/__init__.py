@@ -31,8 +31,8 @@ class Peer:
 
 # `Stream._c_aiter` (faust/streams.py) acks a record in a `finally`: also where the agent's body raised. And an event
 # that could not be produced does not stop the commit of what it was made from: `Consumer._commit_offsets`
-# (faust/transport/consumer.py) waits for `app.producer.flush()`, which tells of no error, and nobody looks at the future
-# that `Topic.send` returned.
+# (faust/transport/consumer.py) waits for `app.producer.flush()`, which tells of no error, and nobody looks at the
+# future that `Topic.send` returned.
 _FAUST = "a record whose agent raised is lost, and so is an event that the broker refused: Faust commits all the same"
 
 # A record is acked when its actor asks for the next one, in whatever order actors end. `Consumer._new_offset`
@@ -45,8 +45,8 @@ _FAUST_CONCURRENT = (
 
 # faststream/kafka/subscriber/factory.py, `create_subscriber`: `max_workers` with `ACK_FIRST` is a pool,
 # `ConcurrentDefaultSubscriber`; with any other policy, a consumer for each partition, one record at a time each.
-# `KafkaSubscriberConfig.__post_init__` (config.py beside it) turns `ACK_FIRST` into `enable_auto_commit`, and aiokafka
-# commits the position up to which records were handed over (aiokafka/consumer/group_coordinator.py,
+# `KafkaSubscriberConfig.__post_init__` (config.py beside it) turns `ACK_FIRST` into `enable_auto_commit`, and
+# aiokafka commits the position up to which records were handed over (aiokafka/consumer/group_coordinator.py,
 # `_maybe_do_autocommit`, `all_consumed_offsets`), not what was worked on.
 _ACKS_FIRST_AIOKAFKA = (
     "acks before work: all that is in flight may be lost in a crash (the position is committed every 5 s)"
@@ -57,11 +57,11 @@ _ACKS_FIRST_AIOKAFKA = (
 # offset when `poll` hands the record over.
 _ACKS_FIRST_CONFLUENT = _ACKS_FIRST_AIOKAFKA
 
-# What keeps the promise, and where. Quix Streams: quixstreams/checkpointing/checkpoint.py, `Checkpoint.commit`, flushes
-# the producer, raises where an event was not delivered, then commits the offsets of what was processed. FastStream with
-# `NACK_ON_ERROR`: faststream/middlewares/acknowledgement/middleware.py acks after the handler and seeks back where it
-# raised; on confluent-kafka each commit is asynchronous (confluent/helpers/client.py, `commit`), so that with short
-# work thousands queue, and stopping takes as long as they do.
+# What keeps the promise, and where. Quix Streams: quixstreams/checkpointing/checkpoint.py, `Checkpoint.commit`,
+# flushes the producer, raises where an event was not delivered, then commits the offsets of what was processed.
+# FastStream with `NACK_ON_ERROR`: faststream/middlewares/acknowledgement/middleware.py acks after the handler and
+# seeks back where it raised; on confluent-kafka each commit is asynchronous (confluent/helpers/client.py, `commit`),
+# so that with short work thousands queue, and stopping takes as long as they do.
 
 _WAITS = "a batch waits for its slowest call; nothing new is begun until then"
 

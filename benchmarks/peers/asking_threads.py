@@ -37,3 +37,8 @@ class Asking:
         """All that is done with a request, from the record's value to the events about it."""
         request = common.read(value)
         return common.finished(request, self.answer(request))
+
+    def close(self) -> None:
+        """Release connections."""
+        self._http.clear()
+        self._redis.close()

@@ -97,10 +97,8 @@ def write(event: dict[str, Any]) -> bytes:
 
 def question(request: Request) -> dict[str, Any]:
     """What a model is asked: the body of a chat completion."""
-    optional = {
-        name: request[name] for name in ("temperature", "top_p", "max_tokens", "seed") if name in request
-    }
-    return {"model": request.get("model", _MODEL), "messages": request["messages"], **optional}
+    body = {name: request[name] for name in _PARAMETERS if name in request}
+    return body | {"model": request.get("model", _MODEL), "messages": request["messages"]}
 
 
 def cache_key(request: Request) -> str:

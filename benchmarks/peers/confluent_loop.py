@@ -87,6 +87,11 @@ class Work:
             for events in self._pool.map(self._asking.finished, values):
                 self._publish(events)
 
+    def close(self) -> None:
+        """Release connections."""
+        self._pool.shutdown()
+        self._asking.close()
+
     def _publish(self, events: common.Events) -> None:
         self._publisher.produce(self._settings.responses, events.response, events.key)
         self._publisher.produce(self._settings.moderation, events.moderation, events.key)
@@ -141,8 +146,9 @@ class Loop:
         self._consumer.commit(asynchronous=False)
 
     def close(self) -> None:
-        """Leave the group."""
+        """Leave the group, release connections."""
         self._consumer.close()
+        self._work.close()
 
 
 def _value(message: Message) -> bytes:

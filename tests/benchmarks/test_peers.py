@@ -1,5 +1,6 @@
 """Every peer does the work it is measured by: a request gets one response and its events, as `schemas` reads them."""
 
+import asyncio
 import contextlib
 import json
 import os
@@ -8,7 +9,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,8 +18,10 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from benchmarks import requests
-from benchmarks.peers import PEERS, Peer
+from benchmarks.peers import PEERS, Peer, asking_threads, common
+from benchmarks.peers.asking import Asking
 from schemas.codec import decode
+from schemas.common import Event
 from schemas.cost import CostEvent
 from schemas.moderation import ModerationEvent
 from schemas.response import GenerationResponse
@@ -138,22 +141,12 @@ def stop(process: "subprocess.Popen[bytes]") -> int:
         return process.wait()
 
 
-def read(servers: Servers, topics: Sequence[str], number: int, timeout_s: float) -> dict[str, list[bytes]]:
-    """That many values of each topic, and what else is there by then."""
-    # Assigned, not subscribed: the embedded broker holds a first join for seconds.
-    consumer = Consumer({"bootstrap.servers": servers.kafka, "group.id": "look", "enable.auto.commit": False})
-    consumer.assign(
-        [TopicPartition(topic, p, OFFSET_BEGINNING) for topic in topics for p in range(PARTITIONS)]
-    )
-    found: dict[str, list[bytes]] = {topic: [] for topic in topics}
-    due = time.monotonic() + timeout_s
-    while time.monotonic() < due and min(map(len, found.values())) < number:
-        for message in consumer.consume(1000, 0.1):
-            found[message.topic()].append(message.value())
-    for message in consumer.consume(1000, 0.2):
-        found[message.topic()].append(message.value())
-    consumer.close()
-    return found
+def wanted(case: Case) -> dict[str, type[Event]]:
+    """The topics a peer writes to in that workload, and what stands on them."""
+    kinds: dict[str, type[Event]] = {case.topic("OUT"): GenerationResponse}
+    if case.workload != "hop":
+        kinds |= {case.topic("MODERATION"): ModerationEvent, case.topic("COSTS"): CostEvent}
+    return kinds
 
 
 @pytest.fixture(scope="module")
@@ -174,20 +167,36 @@ def running(servers: Servers) -> Iterator[dict[str, "subprocess.Popen[bytes]"]]:
             stop(process)
 
 
+@pytest.fixture(scope="module")
+def published(servers: Servers, running) -> dict[str, list[bytes]]:
+    """What all of them wrote, by topic: read until each has answered all its requests, and a little longer."""
+    topics = [topic for case in ON_KAFKA if case.name in running for topic in wanted(case)]
+    # Assigned, not subscribed: the embedded broker holds a first join for seconds.
+    consumer = Consumer({"bootstrap.servers": servers.kafka, "group.id": "look", "enable.auto.commit": False})
+    consumer.assign(
+        [TopicPartition(topic, p, OFFSET_BEGINNING) for topic in topics for p in range(PARTITIONS)]
+    )
+    found: dict[str, list[bytes]] = {topic: [] for topic in topics}
+    due = time.monotonic() + TIMEOUT_S
+    while time.monotonic() < due and any(len(values) < REQUESTS for values in found.values()):
+        for message in consumer.consume(1000, 0.2):
+            found[message.topic()].append(message.value())
+    for message in consumer.consume(1000, 1.0):
+        found[message.topic()].append(message.value())
+    consumer.close()
+    return found
+
+
 @pytest.mark.parametrize("case", ON_KAFKA, ids=lambda case: case.name)
-def test_a_peer_answers_every_request_once_as_our_schemas_have_it(case: Case, servers, running):
+def test_a_peer_answers_every_request_once_as_our_schemas_have_it(case: Case, servers, running, published):
     if not case.interpreter.exists():
         pytest.skip(f"no environment {case.interpreter.parents[1]}")
-    kinds = {"OUT": GenerationResponse}
-    if case.workload != "hop":
-        kinds |= {"MODERATION": ModerationEvent, "COSTS": CostEvent}
-    values = read(servers, [case.topic(which) for which in kinds], REQUESTS, TIMEOUT_S)
     told = servers.log(case).read_text(errors="replace")[-2000:]
     assert running[case.name].poll() is None, told
-    for which, kind in kinds.items():
-        events = [decode(kind, value) for value in values[case.topic(which)]]
+    for topic, kind in wanted(case).items():
+        events = [decode(kind, value) for value in published[topic]]
         assert sorted(event.request_id for event in events) == sorted(f"r{n}" for n in range(REQUESTS)), told
-    responses = [decode(GenerationResponse, value) for value in values[case.topic("OUT")]]
+    responses = [decode(GenerationResponse, value) for value in published[case.topic("OUT")]]
     assert all(response.status == "completed" and response.text() for response in responses)
     if case.workload != "hop":
         assert {response.usage.output_tokens for response in responses} == {32}
@@ -219,6 +228,28 @@ def test_the_proxy_answers_what_its_client_asks(servers):
     lines = [json.loads(line) for line in lines]
     assert lines[-1]["done"] > lines[0]["done"] > 0
     assert lines[-1]["failed"] == 0
+
+
+async def test_the_same_prompt_is_paid_for_once_and_the_hit_says_so(servers, monkeypatch):
+    for name, value in servers.environment(CASES[0]).items():
+        monkeypatch.setenv(name, value)
+    asking = Asking(common.settings())
+    first, second = requests.make(2, seed=900)[0], requests.make(17, seed=900, distinct=False)[16]
+    paid, kept = [await asking.finished(value) for value in (first, second)]
+    await asking.aclose()
+    threads = asking_threads.Asking(common.settings())
+    again = await asyncio.to_thread(threads.finished, second)
+    threads.close()
+    assert [decode(GenerationResponse, events.response).cached for events in (paid, kept, again)] == [0, 1, 1]
+    assert [decode(CostEvent, events.cost).kind for events in (paid, kept)] == ["chat", "cache_hit"]
+    assert (
+        decode(GenerationResponse, kept.response).text() == decode(GenerationResponse, paid.response).text()
+    )
+
+
+def test_the_scorer_is_the_share_of_harsh_words():
+    assert common.score("you Stupid idiot you") == 0.5
+    assert common.score("") == 0.0
 
 
 def test_every_peer_is_named_once_in_each_form():
