@@ -18,6 +18,7 @@ from concurrent.futures import ProcessPoolExecutor
 from random import Random
 
 from agents.ports import ScoreInput
+from agents.scorers import WEIGHTS
 from agents.scorers.engine import ScoringEngine
 from agents.scorers.groundedness import Groundedness
 from agents.scorers.lane import Limits
@@ -120,14 +121,19 @@ async def _tick(late: list[float]) -> None:
 
 async def in_threads(items: Sequence[ScoreInput], threads: int) -> str:
     """The engine as it is."""
-    engine = ScoringEngine([Groundedness()], timeout_s=60.0, limits=Limits(threads=threads))
+    engine = ScoringEngine([_groundedness()], timeout_s=60.0, limits=Limits(threads=threads))
     await engine.start()
     told = await under_load(items, engine.judge)
     await engine.aclose()
     return told
 
 
-_in_process = Groundedness()
+def _groundedness() -> Groundedness:
+    """Without its encoder: what Python computes alone, which is what threads cannot share."""
+    return Groundedness(WEIGHTS / "groundedness", encoder=False)
+
+
+_in_process = _groundedness()
 
 
 def _score(item: ScoreInput) -> list[Score]:

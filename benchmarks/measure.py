@@ -67,7 +67,7 @@ def spread(values: Iterable[float | None]) -> Spread | None:
     if not known:
         return None
     if len(known) == 1:
-        return Spread(*(known * 5), 1)
+        return Spread(known[0], known[0], known[0], known[0], known[0], 1)
     quarter, _, three_quarters = statistics.quantiles(known, n=4, method="inclusive")
     return Spread(statistics.median(known), known[0], known[-1], quarter, three_quarters, len(known))
 

@@ -1,14 +1,201 @@
-"""What a run found, as JSON."""
+"""What a run found: `latest.json` with every figure, `latest.md` in plain words, and plots."""
 
 import json
+import os
+import platform
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
+from benchmarks import plots
+from benchmarks.measure import Measured, Spread, ratios, spread
 from benchmarks.run import Options, Results
+from benchmarks.servers import BUILD, ROOT
+from benchmarks.targets import OURS, TARGETS, Verdict, by_round
+from benchmarks.workloads import WORKLOADS, Workload, label, programs
+
+PACKAGES = (
+    "faust-streaming", "aiokafka", "confluent-kafka", "redis", "aiohttp", "openai", "msgspec", "onnxruntime", "torch",
+    "sentence-transformers", "detoxify", "quixstreams", "faststream", "litellm",
+)  # fmt: skip
 
 
 def keep(results: Results, options: Options, folder: Path) -> None:
-    """Write what there is."""
+    """Write what there is so far."""
     folder.mkdir(parents=True, exist_ok=True)
-    text = json.dumps({"measured": [asdict(one) for one in results.measured]}, indent=1)
-    (folder / "latest.json").write_text(text)
+    measured, about = results.measured, _about(results, options)
+    verdicts = [target.judge(measured) for target in TARGETS]
+    whole = {
+        "about": about,
+        "targets": [asdict(verdict) for verdict in verdicts],
+        "ratios": list(all_ratios(measured)),
+        "measured": [asdict(one) for one in measured],
+    }
+    (folder / "latest.json").write_text(json.dumps(whole, indent=1) + "\n")
+    drawn = plots.all_of(measured)
+    for name, picture in drawn.items():
+        (folder / name).write_text(picture)
+    (folder / "latest.md").write_text(markdown(measured, about, verdicts, list(drawn)))
+
+
+def all_ratios(measured: Sequence[Measured]) -> Iterator[dict[str, Any]]:
+    """Ours to each other program's, by workload and case: round by round, and their spread."""
+    for workload, case in dict.fromkeys((one.workload, one.case) for one in measured):
+        ours = by_round(measured, workload, OURS, case)
+        here = [one for one in measured if (one.workload, one.case) == (workload, case)]
+        for program in dict.fromkeys(one.program for one in here if one.program != OURS):
+            found = ratios(ours, by_round(measured, workload, program, case))
+            told = spread(found.values())
+            yield {
+                "workload": workload,
+                "case": case,
+                "program": program,
+                "rounds": found,
+                "spread": asdict(told) if told else None,
+            }
+
+
+def _about(results: Results, options: Options) -> dict[str, Any]:
+    return {
+        "began": time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(results.began)),
+        "took_s": round(results.took_s),
+        "commit": _git("rev-parse", "HEAD"),
+        "changed_since": bool(_git("status", "--porcelain", "--untracked-files=no")),
+        "broker": "Apache Kafka" if options.broker == "apache" else "embedded",
+        "rounds": options.rounds,
+        "pace": asdict(options.pace),
+        "machine": {
+            "processor": _processor(),
+            "cores": os.cpu_count(),
+            "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
+            "kernel": platform.release(),
+            "load_at_end": [round(value, 2) for value in os.getloadavg()],
+        },
+        "versions": {"python": platform.python_version(), **_versions()},
+    }
+
+
+def _git(*arguments: str) -> str:
+    command = ["git", "-C", str(ROOT), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  # git, of ours
+    return done.stdout.strip()
+
+
+def _processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            there = list((BUILD / "envs").glob(f"*/lib/*/site-packages/{name}-*.dist-info"))
+            if there:
+                found[name] = there[0].name.removesuffix(".dist-info").removeprefix(f"{name}-")
+    return found
+
+
+def markdown(
+    measured: Sequence[Measured],
+    about: Mapping[str, Any],
+    verdicts: Sequence[Verdict],
+    pictures: Sequence[str],
+) -> str:
+    """The report for people."""
+    machine = about["machine"]
+    workloads = [one for name, one in WORKLOADS.items() if any(found.workload == name for found in measured)]
+    parts = [
+        "# Benchmarks",
+        f"{about['began']}, {about['rounds']} rounds in {about['took_s']} s, {about['broker']}, commit "
+        f"`{about['commit'][:10]}`{' with changes' if about['changed_since'] else ''}. {machine['processor']}, "
+        f"{machine['cores']} cores, {machine['memory_gib']} GiB; load {machine['load_at_end'][0]} at the end. "
+        "Written by `python -m benchmarks`; [README.md](../README.md) says how it measures. Figures are medians of "
+        "the rounds; least to most stand in brackets. Of other machines expect other figures, and similar ratios.",
+        "## Targets",
+        _targets(verdicts),
+        *(_section(workload, measured) for workload in workloads),
+        *(f"![{name.removesuffix('.svg')}]({name})" for name in pictures),
+        "## What each peer gives up",
+        _given_up(measured),
+        "## Versions",
+        ", ".join(f"{name} {number}" for name, number in about["versions"].items()) + ".",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _targets(verdicts: Sequence[Verdict]) -> str:
+    rows = [(v.workload, v.figure, v.wanted, v.found, v.told) for v in verdicts]
+    return table(("workload", "figure", "target", "found", ""), rows)
+
+
+def _section(workload: Workload, measured: Sequence[Measured]) -> str:
+    mine = [one for one in measured if one.workload == workload.name]
+    found = {(one["case"], one["program"]): one for one in all_ratios(mine)}
+    rows = []
+    for case, program in dict.fromkeys((one.case, one.program) for one in mine):
+        several = [one for one in mine if (one.case, one.program) == (case, program)]
+        ratio = found.get((case, program))
+        rows.append(_row(case, program, several, ratio["rounds"].values() if ratio else []))
+    head = ("program", "requests/s", "Sluicegate to it", "CPU each", "peak RSS", "latency p50 / p99", "notes")
+    shown = [index for index in range(len(head)) if index < 2 or any(row[index] for row in rows)]
+    picked = [tuple(row[index] for index in shown) for row in rows]
+    return f"## {workload.title}\n\n" + table(tuple(head[index] for index in shown), picked)
+
+
+def _row(case: str, program: str, several: Sequence[Measured], ratio: Any) -> tuple[str, ...]:
+    p50 = spread(one.latency_ms.get("p50") for one in several)
+    p99 = spread(one.latency_ms.get("p99") for one in several)
+    figures = {name for one in several for name in one.figures if name not in ("count", "calls")}
+    notes = [
+        f"{name.replace('_per_s', '/s')} {show(spread(one.figures.get(name) for one in several))}"
+        for name in sorted(figures)
+    ]
+    notes += dict.fromkeys(one.problem.splitlines()[0] for one in several if one.problem)
+    cost = spread(one.cpu_us_a_request for one in several)
+    memory = spread(one.peak_rss_mib for one in several)
+    return (
+        f"{program}: {case}" if case else program,
+        show(spread(one.rate_per_s for one in several)),
+        show(spread(ratio), "x"),
+        f"{cost.median:,.0f} us" if cost else "",
+        f"{memory.median:,.0f} MiB" if memory else "",
+        f"{p50.median:,.1f} / {p99.median:,.1f} ms" if p50 and p99 else "",
+        "; ".join(notes),
+    )
+
+
+def show(told: Spread | None, unit: str = "") -> str:
+    """A median with its ends; nothing where nothing is known."""
+    if told is None:
+        return ""
+    if told.rounds == 1:
+        return f"{number(told.median)}{unit}"
+    return f"{number(told.median)}{unit} [{number(told.least)} to {number(told.most)}]"
+
+
+def number(value: float) -> str:
+    """Three digits that mean something."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """As Markdown; a bar inside a cell would end it."""
+    lines = [head, ["---"] * len(head), *([cell.replace("|", "/") for cell in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _given_up(measured: Sequence[Measured]) -> str:
+    there = {one.program for one in measured}
+    rows = [
+        (label(peer), peer.about, peer.gives_up or "nothing that was found")
+        for name, peer in programs().items()
+        if name in there
+    ]
+    return table(("program", "what it is", "what it gives up"), rows)

@@ -1,13 +1,17 @@
 """What is measured: each workload's load, who takes part, and how one round of one program is made."""
 
+import json
+import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
-from benchmarks import requests
+from benchmarks import requests, scoring
 from benchmarks.measure import Measured
 from benchmarks.peers import PEERS, Peer
-from benchmarks.servers import Rig
+from benchmarks.servers import Program, ProgramFailed, Rig
+from benchmarks.sluicegate_program import DATA
 from benchmarks.trial import Setup, Trial, fill_latency, renamed
 
 SLUICEGATE = Peer(
@@ -23,6 +27,7 @@ AGAIN, HITS = "h", "l"
 """How ids begin of requests whose prompts were asked before: all at once, and at a steady rate."""
 _FEW = 8
 """Of a program that answers four a second: its warm-up."""
+_SCORING_S = 600.0
 _LIGHT_INFLIGHT = 16
 """So few in flight that a worker process waits for the model, not for the processor."""
 
@@ -51,6 +56,7 @@ class Pace:
     partitions: tuple[int, ...] = (1, 2, 4, 8)
     queued: tuple[int, ...] = (1_000, 10_000)
     queue_limit_s: float = 180.0
+    scoring_s: float = 3.0
 
 
 QUICK = Pace(
@@ -64,6 +70,7 @@ QUICK = Pace(
     partitions=(1, 8),
     queued=(500, 2_000),
     queue_limit_s=40.0,
+    scoring_s=0.7,
 )
 TINY = Pace(
     limit_s=2.0,
@@ -76,6 +83,7 @@ TINY = Pace(
     partitions=(1,),
     queued=(50, 100),
     queue_limit_s=20.0,
+    scoring_s=0.1,
 )
 """For the test of the harness itself."""
 RATE = 100.0
@@ -202,6 +210,38 @@ def _memory(rig: Rig, peer: Peer, pace: Pace, to: Measured) -> Iterator[Measured
         yield case
 
 
+def _engine(rig: Rig, _: Peer, pace: Pace, to: Measured) -> Iterator[Measured]:
+    """In a process of its own, so that torch stays out of this one; the other side's figures come with ours."""
+    if problem := scoring.missing():
+        yield replace(to, problem=f"skipped: {problem}")
+        return
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.scoring",
+        "--seconds",
+        str(pace.scoring_s),
+        "--data",
+        str(DATA),
+    ]
+    program = Program(
+        rig.folder / "programs", f"scoring-{to.round}", command, {"HF_HUB_OFFLINE": "1"}
+    ).start()
+    try:
+        due = time.monotonic() + _SCORING_S
+        while program.pid is not None and time.monotonic() < due:
+            time.sleep(0.5)
+        lines = program.log.read_text().splitlines()
+    finally:
+        program.stop()
+    told = [json.loads(line) for line in lines if line.startswith('{"kind"')]
+    if len(told) < 2 * len(scoring.KINDS) * len(scoring.BATCHES):
+        raise ProgramFailed("the scorers were not all measured\n" + "\n".join(lines[-8:]))
+    for one in told:
+        case = f"{one['kind']}, batch {one['batch']}"
+        yield replace(to, program=one["program"], case=case, rate_per_s=one["items_per_s"], figures={})
+
+
 def _full(peer: Peer) -> bool:
     return "full" in peer.workloads
 
@@ -237,6 +277,7 @@ WORKLOADS: dict[str, Workload] = {
         ),
         Workload("scaling", "Worker processes and partitions", _scaling, _nobody),
         Workload("memory", "A long queue", _memory, _nobody),
+        Workload("engine", "Scorers and embedder beside torch on the same processor", _engine, _nobody),
     )
 }
 
