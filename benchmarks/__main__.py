@@ -9,10 +9,12 @@ from types import FrameType
 from agents.errors import SluicegateError
 from benchmarks.report import keep
 from benchmarks.run import Options, execute
+from benchmarks.servers import BUILD
 from benchmarks.workloads import QUICK, WORKLOADS, Pace, chosen_peers
 
 RESULTS = Path(__file__).parent / "results"
-_QUICK_PEERS = ("faust", "faust-hops", "aiokafka")
+"""Of full runs; those of others lie where nobody takes them for such."""
+_QUICK_PEERS = ("faust", "faust-hops", "aiokafka (concurrent)")
 _DESCRIPTION = """\
 Measures Sluicegate beside other ways to do the same work: programs run in turn, in one run, on the same broker with
 the same requests and the same stub of a model. Figures to quote are the ratios.
@@ -48,7 +50,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="shorter loads, fewer peers, one round")
     parser.add_argument("--broker", choices=("apache", "embedded"), default="apache")
     parser.add_argument(
-        "--out", type=Path, default=RESULTS, help="folder of the results (benchmarks/results)"
+        "--out",
+        type=Path,
+        help="folder of the results (benchmarks/results; with the embedded broker its folder `embedded`; quick: "
+        "build/bench/quick)",
     )
     return parser.parse_args()
 
@@ -68,6 +73,14 @@ def _chosen(given: argparse.Namespace) -> Options:
     )
 
 
+def _folder(given: argparse.Namespace) -> Path:
+    if given.out:
+        return Path(given.out)
+    if given.quick:
+        return BUILD / "quick"
+    return RESULTS if given.broker == "apache" else RESULTS / "embedded"
+
+
 def _interrupted(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
@@ -80,16 +93,17 @@ def main() -> int:
     """Run what was asked for; 2 when it could not be."""
     given = _options()
     signal.signal(signal.SIGTERM, _interrupted)
+    folder = _folder(given)
     try:
         options = _chosen(given)
-        results = execute(options, _tell, lambda so_far: keep(so_far, options, given.out))
+        results = execute(options, _tell, lambda so_far: keep(so_far, options, folder))
     except KeyboardInterrupt:
         _tell("interrupted: everything is stopped; what was measured before is kept")
         return 130
     except (SluicegateError, ValueError) as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 2
-    _tell(f"{results.took_s:.0f} s; written to {given.out}")
+    _tell(f"{results.took_s:.0f} s; written to {folder}")
     return 0
 
 

@@ -2,26 +2,17 @@
 
 import json
 import os
-import platform
-import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from benchmarks import plots
 from benchmarks.measure import Measured, Spread, ratios, spread
 from benchmarks.run import Options, Results
-from benchmarks.servers import BUILD, ROOT
 from benchmarks.targets import OURS, TARGETS, Verdict, by_round
 from benchmarks.workloads import WORKLOADS, Workload, label, programs
-
-PACKAGES = (
-    "faust-streaming", "aiokafka", "confluent-kafka", "redis", "aiohttp", "openai", "msgspec", "onnxruntime", "torch",
-    "sentence-transformers", "detoxify", "quixstreams", "faststream", "litellm",
-)  # fmt: skip
 
 
 def keep(results: Results, options: Options, folder: Path) -> None:
@@ -63,43 +54,12 @@ def _about(results: Results, options: Options) -> dict[str, Any]:
     return {
         "began": time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(results.began)),
         "took_s": round(results.took_s),
-        "commit": _git("rev-parse", "HEAD"),
-        "changed_since": bool(_git("status", "--porcelain", "--untracked-files=no")),
-        "broker": "Apache Kafka" if options.broker == "apache" else "embedded",
+        "load_now": round(os.getloadavg()[0], 2),
+        "broker": "Apache Kafka" if options.broker == "apache" else "the embedded broker",
         "rounds": options.rounds,
         "pace": asdict(options.pace),
-        "machine": {
-            "processor": _processor(),
-            "cores": os.cpu_count(),
-            "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
-            "kernel": platform.release(),
-            "load_at_end": [round(value, 2) for value in os.getloadavg()],
-        },
-        "versions": {"python": platform.python_version(), **_versions()},
+        **results.about,
     }
-
-
-def _git(*arguments: str) -> str:
-    command = ["git", "-C", str(ROOT), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  # git, of ours
-    return done.stdout.strip()
-
-
-def _processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for name in PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            there = list((BUILD / "envs").glob(f"*/lib/*/site-packages/{name}-*.dist-info"))
-            if there:
-                found[name] = there[0].name.removesuffix(".dist-info").removeprefix(f"{name}-")
-    return found
 
 
 def markdown(
@@ -115,8 +75,8 @@ def markdown(
         "# Benchmarks",
         f"{about['began']}, {about['rounds']} rounds in {about['took_s']} s, {about['broker']}, commit "
         f"`{about['commit'][:10]}`{' with changes' if about['changed_since'] else ''}. {machine['processor']}, "
-        f"{machine['cores']} cores, {machine['memory_gib']} GiB; load {machine['load_at_end'][0]} at the end. "
-        "Written by `python -m benchmarks`; [README.md](../README.md) says how it measures. Figures are medians of "
+        f"{machine['cores']} cores, {machine['memory_gib']} GiB; load {machine['load_before']} before it began. "
+        "Written by `python -m benchmarks`; `benchmarks/README.md` says how it measures. Figures are medians of "
         "the rounds; least to most stand in brackets. Of other machines expect other figures, and similar ratios.",
         "## Targets",
         _targets(verdicts),
@@ -143,7 +103,17 @@ def _section(workload: Workload, measured: Sequence[Measured]) -> str:
         several = [one for one in mine if (one.case, one.program) == (case, program)]
         ratio = found.get((case, program))
         rows.append(_row(case, program, several, ratio["rounds"].values() if ratio else []))
-    head = ("program", "requests/s", "Sluicegate to it", "CPU each", "peak RSS", "latency p50 / p99", "notes")
+    unit = "items/s" if workload.name == "engine" else "requests/s"
+    head = (
+        "program",
+        unit,
+        "Sluicegate to it",
+        "CPU each",
+        "peak RSS",
+        "calls at once",
+        "p50 / p99",
+        "notes",
+    )
     shown = [index for index in range(len(head)) if index < 2 or any(row[index] for row in rows)]
     picked = [tuple(row[index] for index in shown) for row in rows]
     return f"## {workload.title}\n\n" + table(tuple(head[index] for index in shown), picked)
@@ -152,12 +122,6 @@ def _section(workload: Workload, measured: Sequence[Measured]) -> str:
 def _row(case: str, program: str, several: Sequence[Measured], ratio: Any) -> tuple[str, ...]:
     p50 = spread(one.latency_ms.get("p50") for one in several)
     p99 = spread(one.latency_ms.get("p99") for one in several)
-    figures = {name for one in several for name in one.figures if name not in ("count", "calls")}
-    notes = [
-        f"{name.replace('_per_s', '/s')} {show(spread(one.figures.get(name) for one in several))}"
-        for name in sorted(figures)
-    ]
-    notes += dict.fromkeys(one.problem.splitlines()[0] for one in several if one.problem)
     cost = spread(one.cpu_us_a_request for one in several)
     memory = spread(one.peak_rss_mib for one in several)
     return (
@@ -166,9 +130,23 @@ def _row(case: str, program: str, several: Sequence[Measured], ratio: Any) -> tu
         show(spread(ratio), "x"),
         f"{cost.median:,.0f} us" if cost else "",
         f"{memory.median:,.0f} MiB" if memory else "",
+        f"{most:,}" if (most := max((one.most_at_once or 0 for one in several), default=0)) else "",
         f"{p50.median:,.1f} / {p99.median:,.1f} ms" if p50 and p99 else "",
-        "; ".join(notes),
+        "; ".join(_notes(several)),
     )
+
+
+def _notes(several: Sequence[Measured]) -> list[str]:
+    """What only this workload has, and whatever should not have been."""
+    figures = {name for one in several for name in one.figures if name not in ("count", "calls")}
+    notes = [
+        f"{name.replace('_per_s', '/s')} {show(spread(one.figures.get(name) for one in several))}"
+        for name in sorted(figures)
+    ]
+    if repeats := sum(one.repeats for one in several):
+        notes.append(f"{repeats:,} answered again")
+    odd = dict.fromkeys(status for one in several for status in one.statuses if status != "completed")
+    return [*notes, *odd, *dict.fromkeys(one.problem.splitlines()[0] for one in several if one.problem)]
 
 
 def show(told: Spread | None, unit: str = "") -> str:

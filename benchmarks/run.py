@@ -6,9 +6,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from confluent_kafka import KafkaException
 
+from benchmarks import machine
 from benchmarks.measure import Measured
 from benchmarks.peers import Peer
 from benchmarks.servers import ProgramFailed, Rig
@@ -33,6 +35,7 @@ class Results:
     """What a run has found so far."""
 
     began: float
+    about: dict[str, Any] = field(default_factory=dict)
     measured: list[Measured] = field(default_factory=list)
     took_s: float = 0.0
 
@@ -46,7 +49,7 @@ def turns(workload: Workload, peers: Sequence[Peer], number: int) -> list[Peer]:
 
 def execute(options: Options, tell: Tell, keep: Callable[[Results], None]) -> Results:
     """Run everything; `keep` is called after every round of a workload, so that a long run is not lost."""
-    results = Results(time.time())
+    results = Results(time.time(), machine.about())
     folder = Path(tempfile.mkdtemp(prefix="sluicegate-bench-"))
     rig = Rig(folder, options.broker)
     try:

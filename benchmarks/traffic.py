@@ -17,6 +17,8 @@ DECODED_EVERY = 100
 _NAME = re.compile(rb'"request_id"\s*:\s*"([^"]{1,128})"')
 _QUIETLY = {"log_level": 0}
 _SILENT_S = 1.0
+_GULP_S = 0.05
+_LOST_S = 10.0
 _ASK_S = 10.0
 
 
@@ -90,6 +92,7 @@ class Answers:
     at: dict[str, float] = field(default_factory=dict)
     """Request id to the first response's timestamp, in seconds."""
     repeats: int = 0
+    records: int = 0
     decoded: int = 0
     unreadable: list[str] = field(default_factory=list)
     statuses: dict[str, int] = field(default_factory=dict)
@@ -97,6 +100,7 @@ class Answers:
 
     def take(self, value: bytes, timestamp_s: float) -> None:
         """One response: counted by its request's id; one in a hundred is decoded."""
+        self.records += 1
         found = _NAME.search(value)
         name = found[1].decode() if found else f"?{len(self.at)}"
         if name in self.at:
@@ -157,14 +161,23 @@ class Watch:
         return self._ended
 
     def read(self) -> Answers:
-        """The whole topic, until it is silent for a second."""
+        """The whole topic: to its end, or, where that is not known, until it is silent for a second."""
         if self._exact_ends:
+            wanted = self.count()
             self._consumer.assign(self._places)
-        self._take(_SILENT_S)
+            heard = time.monotonic()
+            while self._answers.records < wanted and time.monotonic() - heard < _LOST_S:
+                if self._take(_GULP_S):
+                    heard = time.monotonic()
+        else:
+            self._take(_SILENT_S)
         return self._answers
 
-    def _take(self, patience_s: float) -> None:
-        while messages := self._consumer.consume(5000, patience_s):
+    def _take(self, patience_s: float) -> bool:
+        """What is there, or comes while we have patience; whether there was anything."""
+        before = self._answers.records
+        while messages := self._consumer.consume(1000, patience_s):
             for message in messages:
                 if message.error() is None:
                     self._answers.take(message.value() or b"", message.timestamp()[1] / 1000)
+        return self._answers.records > before

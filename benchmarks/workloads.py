@@ -54,23 +54,26 @@ class Pace:
     cache_requests: int = 4_000
     processes: tuple[int, ...] = (1, 2, 4)
     partitions: tuple[int, ...] = (1, 2, 4, 8)
+    computing: bool = True
+    """Whether processes are also counted at work that computes, and not at work that waits alone."""
     queued: tuple[int, ...] = (1_000, 10_000)
     queue_limit_s: float = 180.0
     scoring_s: float = 3.0
 
 
 QUICK = Pace(
-    limit_s=6.0,
-    hop_requests=40_000,
+    limit_s=5.0,
+    hop_requests=30_000,
     requests=1_000,
-    slow_requests=2_000,
-    steady_s=6.0,
+    slow_requests=1_500,
+    steady_s=5.0,
     cache_requests=500,
     processes=(1, 2),
-    partitions=(1, 8),
+    partitions=(),
+    computing=False,
     queued=(500, 2_000),
     queue_limit_s=40.0,
-    scoring_s=0.7,
+    scoring_s=0.4,
 )
 TINY = Pace(
     limit_s=2.0,
@@ -184,7 +187,8 @@ def _cache(rig: Rig, peer: Peer, pace: Pace, to: Measured) -> Iterator[Measured]
 
 def _scaling(rig: Rig, peer: Peer, pace: Pace, to: Measured) -> Iterator[Measured]:
     """Work that waits, then work that computes, over processes; then partitions of one process."""
-    for kind, latency_s, inflight in (("light", MODEL_S, _LIGHT_INFLIGHT), ("instant", 0.0, 256)):
+    kinds = [("light", MODEL_S, _LIGHT_INFLIGHT), ("instant", 0.0, 256)]
+    for kind, latency_s, inflight in kinds if pace.computing else kinds[:1]:
         for count in pace.processes:
             setup = Setup(latency_s=latency_s, inflight=inflight, processes=count)
             case = replace(to, case=f"{kind}, processes {count}", figures={"count": count})

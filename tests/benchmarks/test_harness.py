@@ -221,8 +221,9 @@ def test_a_tiny_run_of_ours_is_measured_and_written_down(tmp_path):
     assert time.monotonic() - began < 60
     hop, cache = results.measured
     assert (hop.problem, hop.answered, hop.repeats) == ("", TINY.hop_requests, 0)
-    assert hop.rate_per_s is not None and hop.rate_per_s > 10
-    assert hop.cpu_s is not None and hop.peak_rss_mib is not None
+    assert hop.rate_per_s > 10
+    assert hop.cpu_s > 0
+    assert hop.peak_rss_mib > 20
     assert set(hop.statuses) == {"completed"}
     assert cache.problem == ""
     assert cache.figures["hits_per_s"] > 0
