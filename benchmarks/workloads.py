@@ -64,7 +64,7 @@ class Pace:
 QUICK = Pace(
     limit_s=5.0,
     hop_requests=30_000,
-    requests=1_000,
+    requests=2_000,
     slow_requests=1_500,
     steady_s=5.0,
     cache_requests=500,
