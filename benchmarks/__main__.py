@@ -14,7 +14,7 @@ from benchmarks.workloads import QUICK, WORKLOADS, Pace, chosen_peers
 
 RESULTS = Path(__file__).parent / "results"
 """Of full runs; those of others lie where nobody takes them for such."""
-_QUICK_PEERS = ("faust", "faust-hops", "aiokafka (concurrent)")
+_QUICK_PEERS = ("faust (plain)", "faust-hops", "aiokafka (concurrent)")
 _DESCRIPTION = """\
 Measures Sluicegate beside other ways to do the same work: programs run in turn, in one run, on the same broker with
 the same requests and the same stub of a model. Figures to quote are the ratios.

@@ -2,9 +2,9 @@
 
 The window of a saturating load begins when its first request is published to a program that has answered its
 warm-up, and ends with the last answer that counts: the last of all, or the last before time is up. Timestamps are the
-broker's (with the embedded broker, the producer's). Nothing is cut off at the beginning: a program of several stages
-answers little while its first stages work ahead, and to leave that out would flatter it. The topic is read after the
-load, so that reading costs the program nothing.
+broker's (with the embedded broker, those of our own reading). Nothing is cut off at the beginning: a program of
+several stages answers little while its first stages work ahead, and to leave that out would flatter it. The topic is
+read after the load, so that reading costs the program nothing.
 """
 
 import json

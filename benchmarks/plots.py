@@ -142,7 +142,7 @@ def curves(head: str, unit: str, lines: Sequence[Line]) -> str:
         drawn.append(f'<line class="grid" x1="{_LEFT}" x2="{_LEFT + width}" y1="{y(mark)}" y2="{y(mark)}"/>')
         drawn.append(_text(_LEFT - 6, y(mark) + 4, f"{mark:,g}", "soft", "end"))
     drawn += [_text(x(mark), _HEIGHT - 12, f"{mark:g}", "soft", "middle") for mark in ticks(across)]
-    drawn.append(_text(_LEFT + width + 8, _HEIGHT - 12, unit, "soft"))
+    drawn.append(_text(_LEFT + width + 16, _HEIGHT - 12, unit, "soft"))
     for index, line in enumerate(lines):
         colour = _COLOURS[index % len(_COLOURS)]
         points = " ".join(f"{x(a)},{y(b)}" for a, b in line.points)

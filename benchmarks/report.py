@@ -174,6 +174,6 @@ def _given_up(measured: Sequence[Measured]) -> str:
     rows = [
         (label(peer), peer.about, peer.gives_up or "nothing that was found")
         for name, peer in programs().items()
-        if name in there
+        if name in there and name != OURS
     ]
     return table(("program", "what it is", "what it gives up"), rows)

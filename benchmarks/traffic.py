@@ -91,6 +91,8 @@ class Answers:
 
     at: dict[str, float] = field(default_factory=dict)
     """Request id to the first response's timestamp, in seconds."""
+    seen: dict[str, float] = field(default_factory=dict)
+    """Request id to when we read it."""
     repeats: int = 0
     records: int = 0
     decoded: int = 0
@@ -98,7 +100,7 @@ class Answers:
     statuses: dict[str, int] = field(default_factory=dict)
     """Of those that were decoded."""
 
-    def take(self, value: bytes, timestamp_s: float) -> None:
+    def take(self, value: bytes, timestamp_s: float, seen_s: float = 0.0) -> None:
         """One response: counted by its request's id; one in a hundred is decoded."""
         self.records += 1
         found = _NAME.search(value)
@@ -106,7 +108,7 @@ class Answers:
         if name in self.at:
             self.repeats += 1
             return
-        self.at[name] = timestamp_s
+        self.at[name], self.seen[name] = timestamp_s, seen_s
         if len(self.at) % DECODED_EVERY == 1:
             self._decode(value)
 
@@ -119,9 +121,10 @@ class Answers:
             status = "unreadable"
         self.statuses[status] = self.statuses.get(status, 0) + 1
 
-    def of(self, prefix: str) -> dict[str, float]:
-        """Those whose ids begin so."""
-        return {name: at for name, at in self.at.items() if name.startswith(prefix)}
+    def of(self, prefix: str, *, seen: bool = False) -> dict[str, float]:
+        """Those whose ids begin so: their timestamps, or when they were seen."""
+        times = self.seen if seen else self.at
+        return {name: at for name, at in times.items() if name.startswith(prefix)}
 
 
 class Watch:
@@ -177,7 +180,8 @@ class Watch:
         """What is there, or comes while we have patience; whether there was anything."""
         before = self._answers.records
         while messages := self._consumer.consume(1000, patience_s):
+            now = time.time()
             for message in messages:
                 if message.error() is None:
-                    self._answers.take(message.value() or b"", message.timestamp()[1] / 1000)
+                    self._answers.take(message.value() or b"", message.timestamp()[1] / 1000, now)
         return self._answers.records > before
