@@ -47,6 +47,7 @@ class Pace:
     """How much of everything: a full run, or a quick one."""
 
     limit_s: float = 20.0
+    warm: int = 200
     hop_requests: int = 200_000
     requests: int = 6_000
     slow_requests: int = 8_000
@@ -76,7 +77,8 @@ QUICK = Pace(
     scoring_s=0.4,
 )
 TINY = Pace(
-    limit_s=2.0,
+    limit_s=5.0,
+    warm=20,
     hop_requests=300,
     requests=100,
     slow_requests=100,
@@ -136,21 +138,23 @@ def _saturated(rig: Rig, peer: Peer, setup: Setup, number: int, limit_s: float, 
 
 
 def _slow(rig: Rig, peer: Peer, pace: Pace, to: Measured) -> Iterator[Measured]:
-    yield _saturated(rig, peer, Setup(latency_s=MODEL_S), pace.slow_requests, pace.limit_s, to)
+    yield _saturated(
+        rig, peer, Setup(latency_s=MODEL_S, warm=pace.warm), pace.slow_requests, pace.limit_s, to
+    )
 
 
 def _hop(rig: Rig, peer: Peer, pace: Pace, to: Measured) -> Iterator[Measured]:
-    yield _saturated(rig, peer, Setup("hop", warm=1_000), pace.hop_requests, pace.limit_s, to)
+    yield _saturated(rig, peer, Setup("hop", warm=5 * pace.warm), pace.hop_requests, pace.limit_s, to)
 
 
 def _instant(rig: Rig, peer: Peer, pace: Pace, to: Measured) -> Iterator[Measured]:
     does = "hops" if "hops" in peer.workloads and peer is not SLUICEGATE else "full"
-    yield _saturated(rig, peer, Setup(does), pace.requests, pace.limit_s, to)
+    yield _saturated(rig, peer, Setup(does, warm=pace.warm), pace.requests, pace.limit_s, to)
 
 
 def _latency(rig: Rig, peer: Peer, pace: Pace, to: Measured) -> Iterator[Measured]:
     made = _requests(int(RATE * pace.steady_s))
-    with Trial(rig, peer, Setup(latency_s=MODEL_S)) as trial:
+    with Trial(rig, peer, Setup(latency_s=MODEL_S, warm=pace.warm)) as trial:
         trial.start()
         trial.warm()
         sent = trial.steady(made, RATE)
@@ -165,7 +169,7 @@ def _latency(rig: Rig, peer: Peer, pace: Pace, to: Measured) -> Iterator[Measure
 def _cache(rig: Rig, peer: Peer, pace: Pace, to: Measured) -> Iterator[Measured]:
     made = _requests(pace.cache_requests)
     steady = renamed(made[: int(RATE * min(pace.steady_s, 10.0))], HITS)
-    with Trial(rig, peer, Setup()) as trial:
+    with Trial(rig, peer, Setup(warm=pace.warm)) as trial:
         trial.start()
         trial.warm()
         first = trial.saturate(made, pace.queue_limit_s)
@@ -190,13 +194,15 @@ def _scaling(rig: Rig, peer: Peer, pace: Pace, to: Measured) -> Iterator[Measure
     kinds = [("light", MODEL_S, _LIGHT_INFLIGHT), ("instant", 0.0, 256)]
     for kind, latency_s, inflight in kinds if pace.computing else kinds[:1]:
         for count in pace.processes:
-            setup = Setup(latency_s=latency_s, inflight=inflight, processes=count)
+            setup = Setup(latency_s=latency_s, inflight=inflight, processes=count, warm=pace.warm)
             case = replace(to, case=f"{kind}, processes {count}", figures={"count": count})
             number = min(pace.slow_requests, int(count * 80 * pace.limit_s)) if latency_s else pace.requests
             yield _saturated(rig, peer, setup, number, pace.limit_s, case)
     for count in pace.partitions:
         case = replace(to, case=f"instant, partitions {count}", figures={"count": count})
-        yield _saturated(rig, peer, Setup(partitions=count), pace.requests, pace.limit_s, case)
+        yield _saturated(
+            rig, peer, Setup(partitions=count, warm=pace.warm), pace.requests, pace.limit_s, case
+        )
 
 
 def _memory(rig: Rig, peer: Peer, pace: Pace, to: Measured) -> Iterator[Measured]:

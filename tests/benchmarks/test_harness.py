@@ -2,7 +2,6 @@
 
 import json
 import os
-import time
 
 import pytest
 
@@ -216,9 +215,7 @@ def test_a_tiny_run_of_ours_is_measured_and_written_down(tmp_path):
     """On the embedded broker: the whole way from the command's options to its files."""
     options = Options([WORKLOADS[name] for name in ("hop", "cache")], [], 1, TINY, "embedded")
     told: list[str] = []
-    began = time.monotonic()
     results = execute(options, told.append, lambda so_far: report.keep(so_far, options, tmp_path))
-    assert time.monotonic() - began < 60
     hop, cache = results.measured
     assert (hop.problem, hop.answered, hop.repeats) == ("", TINY.hop_requests, 0)
     assert hop.rate_per_s > 10
@@ -228,7 +225,7 @@ def test_a_tiny_run_of_ours_is_measured_and_written_down(tmp_path):
     assert cache.problem == ""
     assert cache.figures["hits_per_s"] > 0
     # The warm-up and the misses; what was asked again was answered from the cache.
-    assert cache.figures["calls"] == 200 + TINY.cache_requests
+    assert cache.figures["calls"] == TINY.warm + TINY.cache_requests
     assert cache.latency_ms["p50"] > 0
     written = json.loads((tmp_path / "latest.json").read_text())
     assert [one["workload"] for one in written["measured"]] == ["hop", "cache"]
