@@ -24,6 +24,7 @@ def keep(results: Results, options: Options, folder: Path) -> None:
         "about": about,
         "targets": [asdict(verdict) for verdict in verdicts],
         "ratios": list(all_ratios(measured)),
+        "spreads": list(all_spreads(measured)),
         "measured": [asdict(one) for one in measured],
     }
     (folder / "latest.json").write_text(json.dumps(whole, indent=1) + "\n")
@@ -48,6 +49,21 @@ def all_ratios(measured: Sequence[Measured]) -> Iterator[dict[str, Any]]:
                 "rounds": found,
                 "spread": asdict(told) if told else None,
             }
+
+
+_SPREAD = ("rate_per_s", "cpu_us_a_request", "peak_rss_mib")
+
+
+def all_spreads(measured: Sequence[Measured]) -> Iterator[dict[str, Any]]:
+    """Median, ends and quartiles over the rounds, by workload, case and program."""
+    for workload, case, program in dict.fromkeys((one.workload, one.case, one.program) for one in measured):
+        several = [m for m in measured if (m.workload, m.case, m.program) == (workload, case, program)]
+        values = {name: [getattr(one, name) for one in several] for name in _SPREAD}
+        for name in ("p50", "p99"):
+            values[f"latency_{name}_ms"] = [one.latency_ms.get(name) for one in several]
+        told = {name: spread(rounds) for name, rounds in values.items()}
+        known = {name: asdict(one) for name, one in told.items() if one}
+        yield {"workload": workload, "case": case, "program": program, **known}
 
 
 def _about(results: Results, options: Options) -> dict[str, Any]:

@@ -74,7 +74,7 @@ def measured(rig: Rig, workload: Workload, peer: Peer, pace: Pace, number: int) 
     to = Measured(workload.name, label(peer), number)
     try:
         yield from workload.measure(rig, peer, pace, to)
-    except (ProgramFailed, KafkaException) as error:
+    except (ProgramFailed, KafkaException, OSError) as error:
         yield Measured(workload.name, label(peer), number, problem=str(error))
 
 

@@ -109,6 +109,7 @@ class Trial:
             raise ProgramFailed(
                 f"answered {found} requests of the warm-up in {_WARM_S:.0f} s\n{self._programs[0].tail(8)}"
             )
+        self.rig.stub.behave()  # its counts begin anew
 
     def queue(self, made: Sequence[bytes]) -> None:
         """Publish all of them; nobody needs to be there."""
@@ -175,8 +176,8 @@ class Trial:
         times = [at for at in found.values() if at <= self.stopped_at]
         return window_of(began, times), len(times)
 
-    def proxy(self, seconds: float) -> tuple[float, int, int]:
-        """Let a program without Kafka run for so long after its first line; its rate, answers, failures.
+    def proxy(self, seconds: float) -> tuple[Window, int]:
+        """Let a program without Kafka run for so long after its first line; what it counted, and how often it failed.
 
         Raises:
             ProgramFailed: it told nothing.
@@ -192,7 +193,8 @@ class Trial:
         if found is None:
             raise ProgramFailed(f"{program.name} told nothing\n{program.tail(8)}")
         self.stopped_at = time.time()
-        return found
+        rate, _, failed = found
+        return Window(began, self.stopped_at, round(rate * (self.stopped_at - began))), failed
 
     def fill(self, measured: Measured, window: Window | None, answers: Answers | None) -> None:
         """Write down what any load gives: rate, CPU, memory, calls, repeats."""

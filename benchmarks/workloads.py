@@ -123,10 +123,10 @@ def _saturated(rig: Rig, peer: Peer, setup: Setup, number: int, limit_s: float, 
     with Trial(rig, peer, _warm_for(peer, setup)) as trial:
         trial.start()
         if peer.form == "proxy":
-            to.rate_per_s, to.answered, failed = trial.proxy(limit_s)
-            to.problem = f"{failed} failed" if failed else ""
+            counted, failed = trial.proxy(limit_s)
+            to.answered, to.problem = counted.answers, f"{failed} failed" if failed else ""
             trial.stop()
-            trial.fill(to, None, None)
+            trial.fill(to, counted, None)
             return to
         trial.warm()
         began = trial.saturate(_requests(number), limit_s)
