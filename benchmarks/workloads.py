@@ -197,12 +197,19 @@ def _scaling(rig: Rig, peer: Peer, pace: Pace, to: Measured) -> Iterator[Measure
             setup = Setup(latency_s=latency_s, inflight=inflight, processes=count, warm=pace.warm)
             case = replace(to, case=f"{kind}, processes {count}", figures={"count": count})
             number = min(pace.slow_requests, int(count * 80 * pace.limit_s)) if latency_s else pace.requests
-            yield _saturated(rig, peer, setup, number, pace.limit_s, case)
+            yield _busy(_saturated(rig, peer, setup, number, pace.limit_s, case))
     for count in pace.partitions:
         case = replace(to, case=f"instant, partitions {count}", figures={"count": count})
-        yield _saturated(
-            rig, peer, Setup(partitions=count, warm=pace.warm), pace.requests, pace.limit_s, case
-        )
+        setup = Setup(partitions=count, warm=pace.warm)
+        yield _busy(_saturated(rig, peer, setup, pace.requests, pace.limit_s, case))
+
+
+def _busy(measured: Measured) -> Measured:
+    """How many cores were at work, everybody's: where they are full, nothing can scale."""
+    used = [measured.cpu_s, measured.stub_cpu_s, measured.broker_cpu_s]
+    if measured.window_s:
+        measured.figures["cores busy"] = sum(one for one in used if one is not None) / measured.window_s
+    return measured
 
 
 def _memory(rig: Rig, peer: Peer, pace: Pace, to: Measured) -> Iterator[Measured]:
