@@ -63,9 +63,9 @@ class Pace:
 
 
 QUICK = Pace(
-    limit_s=5.0,
+    limit_s=6.0,
     hop_requests=30_000,
-    requests=2_000,
+    requests=1_500,
     slow_requests=1_500,
     steady_s=5.0,
     cache_requests=500,
