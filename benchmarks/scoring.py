@@ -170,17 +170,17 @@ async def _best(score: Score, items: Sequence[ScoreInput], batch: int, seconds: 
     return max(found)
 
 
-async def measure(seconds: float, data: Path) -> None:
+async def measure(seconds: float, data: Path, batches: Sequence[int]) -> None:
     """Print a line for each kind, side and batch."""
     items = answers(_ITEMS)
     with tempfile.TemporaryDirectory() as folder:
         for kind in KINDS:
             score, end = ours(kind, data)
-            for batch in BATCHES:
+            for batch in batches:
                 _tell(kind, OURS, batch, await rate(score, items, batch, seconds))
             await end()
             other = theirs(kind, Path(folder))
-            for batch in BATCHES:
+            for batch in batches:
                 _tell(kind, THEIRS[kind], batch, await _best(other, items, batch, seconds))
 
 
@@ -194,10 +194,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="our scorers beside torch")
     parser.add_argument("--seconds", type=float, default=2.0, help="for each figure")
     parser.add_argument("--data", type=Path, default=Path("build/bench/data"), help="where models are built")
+    parser.add_argument("--batches", default=",".join(map(str, BATCHES)), help="comma separated")
     given = parser.parse_args()
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
-    asyncio.run(measure(given.seconds, given.data))
+    asyncio.run(measure(given.seconds, given.data, [int(batch) for batch in given.batches.split(",")]))
 
 
 if __name__ == "__main__":

@@ -60,6 +60,7 @@ class Pace:
     queued: tuple[int, ...] = (1_000, 10_000)
     queue_limit_s: float = 180.0
     scoring_s: float = 3.0
+    batches: tuple[int, ...] = scoring.BATCHES
 
 
 QUICK = Pace(
@@ -75,6 +76,7 @@ QUICK = Pace(
     queued=(500, 2_000),
     queue_limit_s=40.0,
     scoring_s=0.4,
+    batches=(1, 8),
 )
 TINY = Pace(
     limit_s=5.0,
@@ -232,15 +234,15 @@ def _engine(rig: Rig, _: Peer, pace: Pace, to: Measured) -> Iterator[Measured]:
     if problem := scoring.missing():
         yield replace(to, problem=f"skipped: {problem}")
         return
-    command = [
-        sys.executable,
-        "-m",
-        "benchmarks.scoring",
+    options = (
         "--seconds",
         str(pace.scoring_s),
+        "--batches",
+        ",".join(map(str, pace.batches)),
         "--data",
         str(DATA),
-    ]
+    )
+    command = [sys.executable, "-m", "benchmarks.scoring", *options]
     program = Program(
         rig.folder / "programs", f"scoring-{to.round}", command, {"HF_HUB_OFFLINE": "1"}
     ).start()
@@ -252,7 +254,7 @@ def _engine(rig: Rig, _: Peer, pace: Pace, to: Measured) -> Iterator[Measured]:
     finally:
         program.stop()
     told = [json.loads(line) for line in lines if line.startswith('{"kind"')]
-    if len(told) < 2 * len(scoring.KINDS) * len(scoring.BATCHES):
+    if len(told) < 2 * len(scoring.KINDS) * len(pace.batches):
         raise ProgramFailed("the scorers were not all measured\n" + "\n".join(lines[-8:]))
     for one in told:
         case = f"{one['kind']}, batch {one['batch']}"
