@@ -5,7 +5,8 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-torch demo up test chaos fuzz soak train eval check fmt requirements clean
+.PHONY: help setup setup-dev setup-torch setup-bench demo up test chaos fuzz soak bench bench-quick train eval check fmt \
+	requirements clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -55,6 +56,21 @@ fuzz: setup-dev  ## hostile inputs for the codec; FUZZ="--inputs 5000000" for mo
 soak: setup-dev  ## half an hour of steady load: does anything in a worker grow? SOAK="--minutes 5"
 	@$(BIN)/python -m tests.soak --plot docs/soak.svg $(SOAK)
 
+BENCH_ENVS := build/bench/envs
+$(BENCH_ENVS)/%/.ready: benchmarks/requirements/%.txt $(VENV)/.uv
+	@echo "Setting up $(BENCH_ENVS)/$* (once)"
+	@$(UV) venv --quiet --clear --python $(BIN)/python $(BENCH_ENVS)/$*
+	@$(UV) pip install --quiet --compile-bytecode --python $(BENCH_ENVS)/$*/bin/python --require-hashes -r $<
+	@touch $@
+
+setup-bench: setup-torch $(BENCH_ENVS)/peers/.ready $(BENCH_ENVS)/litellm/.ready  ## and what benchmarks compare with
+
+bench: setup-bench  ## Sluicegate beside its peers, five rounds (two hours); BENCH="--help" tells of its options
+	@$(BIN)/python -m benchmarks $(BENCH)
+
+bench-quick: setup-bench  ## one short round against a few peers, under five minutes, into build/bench/quick
+	@$(BIN)/python -m benchmarks --quick $(BENCH)
+
 DATA ?= ../shared/data
 train: setup-torch  ## train the encoders anew, from the licensed data sets in DATA (an hour on two cores)
 	@$(BIN)/python -m training.groundedness --data $(DATA)
@@ -80,6 +96,8 @@ requirements: $(VENV)/.uv  ## pin every dependency with hashes again
 	@$(COMPILE) pyproject.toml --extra embedded -o requirements/run.txt
 	@$(COMPILE) pyproject.toml --extra embedded --extra dev -c requirements/run.txt -o requirements/dev.txt
 	@$(COMPILE) pyproject.toml --extra embedded --extra dev --extra torch --extra presidio --extra vault -c requirements/dev.txt -o requirements/torch.txt
+	@$(COMPILE) benchmarks/requirements/peers.in -o benchmarks/requirements/peers.txt
+	@$(COMPILE) benchmarks/requirements/litellm.in -o benchmarks/requirements/litellm.txt
 	@$(COMPILE) --no-deps requirements/models.in -o requirements/models.txt
 
 clean:  ## remove what was built and stored here
