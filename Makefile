@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-torch setup-bench demo up test chaos fuzz soak bench bench-quick train eval check fmt \
+.PHONY: help setup setup-dev setup-torch demo up test chaos fuzz soak bench bench-quick train eval check fmt \
 	requirements clean
 
 help:  ## list the targets
@@ -56,19 +56,10 @@ fuzz: setup-dev  ## hostile inputs for the codec; FUZZ="--inputs 5000000" for mo
 soak: setup-dev  ## half an hour of steady load: does anything in a worker grow? SOAK="--minutes 5"
 	@$(BIN)/python -m tests.soak --plot docs/soak.svg $(SOAK)
 
-BENCH_ENVS := build/bench/envs
-$(BENCH_ENVS)/%/.ready: benchmarks/requirements/%.txt $(VENV)/.uv
-	@echo "Setting up $(BENCH_ENVS)/$* (once)"
-	@$(UV) venv --quiet --clear --python $(BIN)/python $(BENCH_ENVS)/$*
-	@$(UV) pip install --quiet --compile-bytecode --python $(BENCH_ENVS)/$*/bin/python --require-hashes -r $<
-	@touch $@
-
-setup-bench: setup-torch $(BENCH_ENVS)/peers/.ready $(BENCH_ENVS)/litellm/.ready  ## and what benchmarks compare with
-
-bench: setup-bench  ## Sluicegate beside its peers, five rounds (two hours); BENCH="--help" tells of its options
+bench: setup-torch  ## Sluicegate beside its peers, five rounds (two hours); BENCH="--help" tells of its options
 	@$(BIN)/python -m benchmarks $(BENCH)
 
-bench-quick: setup-bench  ## one short round against a few peers, under five minutes, into build/bench/quick
+bench-quick: setup-torch  ## one short round against a few peers, under five minutes, into build/bench/quick
 	@$(BIN)/python -m benchmarks --quick $(BENCH)
 
 DATA ?= ../shared/data

@@ -246,7 +246,8 @@ def _make_environment(folder: Path, requirements: Path) -> None:
     began = time.monotonic()
     python = str(folder / "bin" / "python")
     _run([uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(folder)])
-    _run([uv, "pip", "install", "--python", python, "--require-hashes", "-r", str(requirements)])
+    install = [uv, "pip", "install", "--compile-bytecode", "--require-hashes"]
+    _run([*install, "--python", python, "-r", str(requirements)])
     print(f"made in {time.monotonic() - began:.0f} s", flush=True)  # noqa: T201
 
 
