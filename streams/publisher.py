@@ -34,7 +34,8 @@ def new_producer(settings: Settings) -> AIOKafkaProducer:
         bootstrap_servers=settings.broker,
         acks="all",
         enable_idempotence=settings.idempotence,
-        linger_ms=2,
+        # Under load batches fill while the one before is under way; without load waiting only delays.
+        linger_ms=0,
         max_batch_size=256 * 1024,
         max_request_size=MAX_RECORD_BYTES + 32 * 1024,
         request_timeout_ms=20_000,
