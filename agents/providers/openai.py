@@ -67,7 +67,8 @@ class OpenAIProvider:
         self._headers = {
             "Content-Type": "application/json",
             "Accept": "application/json",
-            **({"Authorization": f"Bearer {api_key}"} if api_key else {}),
+            # Keys come from files that end in a newline, which no header may hold.
+            **({"Authorization": f"Bearer {api_key.strip()}"} if api_key else {}),
             **(headers or {}),
         }
         self._open: aiohttp.ClientSession | None = None

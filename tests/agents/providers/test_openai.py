@@ -267,3 +267,10 @@ async def test_the_environments_proxy_is_used_and_left_out_where_it_says_so(
     with pytest.raises(ModelUnavailable):
         await past.complete(call())
     await past.aclose()
+
+
+async def test_a_key_from_a_file_may_end_in_a_newline(server: RunningStub) -> None:
+    provider = OpenAIProvider("stub", server.base_url, "key-2\n")
+    assert (await provider.complete(call())).text == ANSWER
+    assert server.stub.headers[-1]["Authorization"] == "Bearer key-2"
+    await provider.aclose()
