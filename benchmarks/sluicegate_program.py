@@ -39,6 +39,7 @@ from streams.publisher import KafkaPublisher, new_producer
 from streams.records import Origin
 from streams.settings import Settings, load_settings
 from streams.wiring import bind
+from streams.worker import spare_the_collector
 
 REQUESTS_TOPIC = "genai.requests"
 DATA = Path(__file__).parents[1] / "build" / "bench" / "data"
@@ -133,6 +134,7 @@ async def hop(settings: Settings) -> None:
     bind(app, delivery, settings)
     app.finalize()
     await app.start()
+    spare_the_collector()
     await stopping.wait()
     app.consumer.pause_partitions(app.consumer.assignment())
     await delivery.drain(5.0)

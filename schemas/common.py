@@ -24,8 +24,11 @@ FinishReason = Literal["stop", "length", "content_filter", "quoted"]
 """Why a model stopped; `quoted` marks an extractive answer."""
 
 
-class Event(Struct, frozen=True, kw_only=True):
-    """Base of every event: immutable, keyword-only; readers ignore fields they do not know."""
+class Event(Struct, frozen=True, kw_only=True, gc=False):
+    """Base of every event: immutable, keyword-only; readers ignore fields they do not know.
+
+    `gc=False`: what cannot change after it was made is in no cycle, and the collector need not walk over it.
+    """
 
 
 class TextPart(Event, frozen=True, kw_only=True, tag_field="type", tag="text"):

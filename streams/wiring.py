@@ -7,8 +7,9 @@ from typing import Any
 import structlog
 
 from schemas import channels
-from streams.app import Batch, StageApp
+from streams.app import StageApp
 from streams.delivery import Delivery
+from streams.reader import Batch
 from streams.settings import Settings
 from streams.topics import physical
 

@@ -79,7 +79,7 @@ class Worker:
         # Side by side: each group's first join waits for the broker's initial rebalance delay.
         self._running.extend(await asyncio.gather(*(self._start_stage(name) for name in self.stages)))
         self._expiring = self._expire_reviews()
-        _spare_the_collector()
+        spare_the_collector()
         log.info("worker.started", stages=list(self.stages))
 
     def _expire_reviews(self) -> "asyncio.Task[None] | None":
@@ -207,7 +207,7 @@ class Worker:
         return found
 
 
-def _spare_the_collector() -> None:
+def spare_the_collector() -> None:
     """Keep full garbage collections rare, and what is loaded by now out of them.
 
     Each walks over all that is cached, such as analysed passages, and stops the event loop for it: 150 to 370 ms with
