@@ -4,6 +4,7 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -34,6 +35,14 @@ class Setup:
     inflight: int = 256
     processes: int = 1
     warm: int = 200
+    stages: tuple[str, ...] = ()
+    """Of Sluicegate: each in a process of its own. Without them there are `processes` of them that do all."""
+
+    def runs(self) -> dict[str, tuple[str, ...]]:
+        """What each process is called here, and its further arguments."""
+        if self.stages:
+            return {stage: ("--stages", stage) for stage in self.stages}
+        return {str(number): () for number in range(self.processes)}
 
 
 def renamed(made: Sequence[bytes], prefix: str) -> list[bytes]:
@@ -48,8 +57,8 @@ class Trial:
     def __init__(self, rig: Rig, peer: Peer, setup: Setup) -> None:
         self.rig, self.peer, self.setup = rig, peer, setup
         self._stack = ExitStack()
-        self._programs: list[Program] = []
-        self._topics: Topics
+        self._programs: dict[str, Program] = {}
+        self.topics: Topics
         self._watch: Watch
         self._load: Load
         self.sampler: Sampler
@@ -59,12 +68,12 @@ class Trial:
     def __enter__(self) -> Self:
         rig, setup = self.rig, self.setup
         try:
-            self._topics = self._stack.enter_context(rig.topics(setup.partitions))
+            self.topics = self._stack.enter_context(rig.topics(setup.partitions))
             rig.stub.behave(latency_s=setup.latency_s)
-            bootstrap, responses = rig.broker.bootstrap, self._topics.responses
+            bootstrap, responses = rig.broker.bootstrap, self.topics.responses
             self._watch = Watch(bootstrap, responses, setup.partitions, exact_ends=rig.apache)
             self._stack.callback(self._watch.close)
-            self._load = Load(bootstrap, self._topics.requests)
+            self._load = Load(bootstrap, self.topics.requests)
             self._stack.callback(self.stop)
         except BaseException:
             self._stack.close()
@@ -80,21 +89,29 @@ class Trial:
         """Start the program's processes and look at them from now on; returns when that began."""
         began = time.time()
         setup, peer = self.setup, self.peer
-        env = self.rig.environment(self._topics, setup.does, setup.inflight)
+        env = self.rig.environment(self.topics, setup.does, setup.inflight)
         command = [interpreter(peer), *peer.command]
-        for number in range(setup.processes):
-            name = f"{self._topics.prefix}{peer.name}-{peer.form}-{number}"
-            program = Program(self.rig.folder / "programs", name, command, env)
-            self._programs.append(program.start())
+        for run, arguments in setup.runs().items():
+            name = f"{self.topics.prefix}{peer.name}-{peer.form}-{run}"
+            program = Program(self.rig.folder / "programs", name, [*command, *arguments], env)
+            self._programs[run] = program.start()
         self.sampler = Sampler(
             {
-                "program": lambda: [one.pid for one in self._programs if one.pid],
+                "program": lambda: list(self.pids().values()),
                 "stub": lambda: [self.rig.stub.pid] if self.rig.stub.pid else [],
                 "broker": lambda: [self.rig.broker.pid] if self.rig.broker.pid else [],
+                **{stage: partial(self._pids_of, stage) for stage in setup.stages},
             }
         )
         self.sampler.start()
         return began
+
+    def pids(self) -> dict[str, int]:
+        """The processes that run, by what `Setup.runs` calls them."""
+        return {run: program.pid for run, program in self._programs.items() if program.pid}
+
+    def _pids_of(self, run: str) -> list[int]:
+        return [pid for name, pid in self.pids().items() if name == run]
 
     def warm(self) -> None:
         """A few requests, until all are answered: the group is joined, connections are there, code is loaded.
@@ -106,8 +123,9 @@ class Trial:
         self._expected += self.setup.warm
         if not self._answered(time.time() + _WARM_S):
             found = f"{self._watch.count()} of {self.setup.warm}"
+            first = next(iter(self._programs.values()))
             raise ProgramFailed(
-                f"answered {found} requests of the warm-up in {_WARM_S:.0f} s\n{self._programs[0].tail(8)}"
+                f"answered {found} requests of the warm-up in {_WARM_S:.0f} s\n{first.tail(8)}"
             )
         self.rig.stub.behave()  # its counts begin anew
 
@@ -132,7 +150,7 @@ class Trial:
 
     def steady(self, made: Sequence[bytes], per_s: float) -> dict[str, float]:
         """At that rate; returns when each was sent."""
-        load = Load(self.rig.broker.bootstrap, self._topics.requests, linger_ms=0)
+        load = Load(self.rig.broker.bootstrap, self.topics.requests, linger_ms=0)
         sent = load.steady(made, per_s)
         self._expected += len(made)
         self._answered(time.time() + 10.0)
@@ -141,7 +159,7 @@ class Trial:
     def _answered(self, due: float) -> bool:
         count, since = -1, time.monotonic()
         while True:
-            for program in self._programs:
+            for program in self._programs.values():
                 program.check()
             found = self._watch.count()
             if found >= self._expected:
@@ -160,7 +178,7 @@ class Trial:
             return
         self.stopped_at = time.time()
         self.sampler.stop()
-        for program in self._programs:
+        for program in self._programs.values():
             program.stop()
         self._programs.clear()
 
@@ -182,7 +200,7 @@ class Trial:
         Raises:
             ProgramFailed: it told nothing.
         """
-        (program,) = self._programs
+        (program,) = self._programs.values()
         due, began = time.time() + _WARM_S, 0.0
         while time.time() < due and (not began or time.time() < began + seconds):
             program.check()

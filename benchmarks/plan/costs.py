@@ -1,0 +1,278 @@
+"""The arithmetic: what a request costs, what a rate needs, and which resource runs out at the lowest rate.
+
+Pure functions of what was measured and of assumptions, which are parameters and are named as such wherever they
+are written.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from benchmarks.plan.figures import SERVING, Figures
+from benchmarks.plan.stages import Stages
+from schemas import channels
+from streams.settings import Settings
+from streams.topics import TOPICS
+
+RATES = (1_000, 10_000, 100_000)
+_READ = frozenset({channels.REQUESTS, channels.CONTEXTS, channels.DRAFTS, channels.RESPONSES})
+"""Read once: by the next stage, the answers by who asked. Moderation and costs are archives that nobody reads."""
+
+
+def _setting(name: str, meaning: str) -> Any:
+    """A setting's own default."""
+    return field(default=Settings.model_fields[name].default, metadata={"meaning": meaning})
+
+
+def _assumed(value: float, meaning: str) -> Any:
+    return field(default=value, metadata={"meaning": meaning})
+
+
+@dataclass(frozen=True)
+class Assumptions:
+    """What nobody measured. Each is an option of the command; none is any provider's figure."""
+
+    model_s: float = _assumed(0.25, "seconds the model takes to answer")
+    utilisation: float = _assumed(0.6, "share of a core, or of the network, that is to be used")
+    vcpu_hour_usd: float = _assumed(
+        0.05, "US$ for an hour of a vCPU that does what a core did here: assumed, nobody's price"
+    )
+    hits: float = _assumed(0.0, "share of requests that the cache answers")
+    machine_cores: int = _assumed(16, "cores of a machine")
+    replication: int = _assumed(3, "copies of each record")
+    redis_gib: float = _assumed(64.0, "memory of a Redis, GiB")
+    network_gbit: float = _assumed(10.0, "network of a broker, Gbit/s each way")
+    disk_tb: float = _assumed(4.0, "disk of a broker, TB")
+    open_files: int = _assumed(1024, "files a process may have open")
+    in_flight: int = _setting("in_flight", "records a stage works on at once (setting)")
+    partitions: int = _setting("partitions", "partitions of a topic (setting)")
+    journal_ttl_s: float = _setting("journal_ttl_s", "seconds a request is remembered (setting)")
+    cache_ttl_s: float = _setting("cache_ttl_s", "seconds an answer is reused (setting)")
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Of one request: core time in microseconds by part, bytes, Redis commands."""
+
+    stage_us: Mapping[str, float]
+    broker_us: float
+    redis_us: float
+    redis_commands: float
+    redis_byte_s: float
+    """Bytes in Redis times the seconds they stay: by the rate, that is what it holds."""
+    bytes_in: float
+    bytes_out: float
+    disk_byte_s: float
+    """Bytes on disk times the seconds of retention, one copy."""
+
+    @property
+    def workers_us(self) -> float:
+        """All stages."""
+        return sum(self.stage_us.values())
+
+    @property
+    def parts(self) -> dict[str, float]:
+        """Core time by part, in the order of a request's life."""
+        return {**self.stage_us, "broker": self.broker_us, "Redis": self.redis_us}
+
+
+def costs(figures: Figures, stages: Stages, assume: Assumptions) -> Costs:
+    """What a request costs, hits and misses mixed.
+
+    Stages were measured apart in one minute, and all together in the same minute and in the benchmarks' rounds: so
+    they are scaled to the latter. What waiting for the model costs is generation's.
+    """
+    scale = figures.whole_us / stages.whole_us
+    miss = {name: stages.stage_us[name] * scale for name in SERVING}
+    miss["generation"] += max(figures.slow_us - figures.whole_us, 0.0)
+    hits, misses = assume.hits, 1 - assume.hits
+    stage_us = {name: misses * value for name, value in miss.items()}
+    # Hits end in the first stage; the benchmarks have several rounds of them.
+    stage_us["retrieval"] += hits * (figures.hit_us or stages.hit_us * scale)
+    published = _mixed(stages.topic_bytes, stages.hit_topic_bytes, hits)
+    framing = stages.log_bytes / sum(stages.topic_bytes.values()) if stages.log_bytes else 1.0
+    retention_s = {topic.name: topic.retention_ms / 1000 for topic in TOPICS}
+    kept = stages.kept_bytes
+    # A hit is a request as well, with a hash of its own; its answer is there already.
+    held = (
+        kept.get("request", 0.0) * assume.journal_ttl_s
+        + misses * kept.get("answer", 0.0) * assume.cache_ttl_s
+    )
+    records = sum(published.values()) / sum(stages.topic_bytes.values())
+    return Costs(
+        stage_us=stage_us,
+        broker_us=figures.broker_us * records,
+        redis_us=misses * stages.redis.cpu_us + hits * stages.hit_redis.cpu_us,
+        redis_commands=misses * stages.redis.commands + hits * stages.hit_redis.commands,
+        redis_byte_s=held,
+        bytes_in=framing * sum(published.values()),
+        bytes_out=framing * sum(size for name, size in published.items() if name in _READ),
+        disk_byte_s=framing * sum(size * retention_s[name] for name, size in published.items()),
+    )
+
+
+def _mixed(miss: Mapping[str, float], hit: Mapping[str, float], hits: float) -> dict[str, float]:
+    return {
+        name: (1 - hits) * miss.get(name, 0.0) + hits * hit.get(name, 0.0)
+        for name in dict.fromkeys([*miss, *hit])
+    }
+
+
+@dataclass(frozen=True)
+class Bill:
+    """A part's share of a million requests."""
+
+    part: str
+    core_s: float
+    usd: float
+
+
+def bill_of(part: str, us: float, assume: Assumptions) -> Bill:
+    """A million of them; a microsecond each is a second. Cores are paid whole and used to the target."""
+    return Bill(part, us, us / 3600 * assume.vcpu_hour_usd / assume.utilisation)
+
+
+def bills(each_us: Mapping[str, float], assume: Assumptions) -> list[Bill]:
+    """A million requests by part."""
+    return [bill_of(part, us, assume) for part, us in each_us.items()]
+
+
+def by_cpu(rate: float, us: float, utilisation: float) -> int:
+    """Processes with one core each: Python's interpreter lock gives them no more."""
+    return max(1, math.ceil(round(rate * us / 1e6 / utilisation, 9)))
+
+
+def by_window(rate: float, seconds: float, in_flight: int) -> int:
+    """Little's law: as many requests are at the model as come while it answers one."""
+    return max(1, math.ceil(round(rate * seconds / in_flight, 9)))
+
+
+@dataclass(frozen=True)
+class Need:
+    """What a rate needs. Workers are processes."""
+
+    rate: float
+    workers: Mapping[str, int]
+    generation_by_cpu: int
+    generation_by_window: int
+    at_the_model: float
+    """Calls at once."""
+    broker_cores: float
+    redis_cores: float
+    redis_commands: float
+    redis_gb: float
+    broker_in_mb_s: float
+    broker_out_mb_s: float
+    disk_tb: float
+    connections: int
+    memory_gb: float | None
+
+    @property
+    def partitions(self) -> int:
+        """At least one for every worker of the busiest stage: one more worker than partitions idles."""
+        return max(self.workers.values())
+
+    @property
+    def processes(self) -> int:
+        """All workers."""
+        return sum(self.workers.values())
+
+
+def need(rate: float, one: Costs, stages: Stages, figures: Figures, assume: Assumptions) -> Need:
+    """What so many requests a second need."""
+    misses = 1 - assume.hits
+    waiting = by_window(rate * misses, assume.model_s, assume.in_flight)
+    workers = {name: by_cpu(rate, us, assume.utilisation) for name, us in one.stage_us.items()}
+    busy = workers["generation"]
+    workers["generation"] = max(busy, waiting)
+    copies = assume.replication
+    memory = figures.peak_rss_mib
+    return Need(
+        rate=rate,
+        workers=workers,
+        generation_by_cpu=busy,
+        generation_by_window=waiting,
+        at_the_model=rate * misses * assume.model_s,
+        broker_cores=rate * one.broker_us / 1e6 / assume.utilisation,
+        redis_cores=rate * one.redis_us / 1e6,
+        redis_commands=rate * one.redis_commands,
+        redis_gb=rate * one.redis_byte_s / 1e9,
+        broker_in_mb_s=rate * one.bytes_in * copies / 1e6,
+        broker_out_mb_s=rate * (one.bytes_out + one.bytes_in * (copies - 1)) / 1e6,
+        disk_tb=rate * one.disk_byte_s * copies / 1e12,
+        connections=sum(count * stages.connections[name]["broker"] for name, count in workers.items()),
+        memory_gb=sum(workers.values()) * memory * 2**20 / 1e9 if memory else None,
+    )
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A resource: what one of it has, what one request a second takes of it."""
+
+    of: str
+    resource: str
+    has: float
+    takes: float
+    target: float = 1.0
+    """The share of it that is to be used when it is counted how many are needed."""
+
+    @property
+    def runs_out(self) -> float:
+        """The rate at which one is used up."""
+        return self.has / self.takes if self.takes > 0 else math.inf
+
+    def needed(self, rate: float) -> int:
+        """How many that rate needs."""
+        return max(1, math.ceil(round(rate / (self.runs_out * self.target), 9)))
+
+
+PROCESS, MACHINE, INSTALLATION = "one process", "one machine", "the installation"
+EMBEDDED_REDIS_MB = 256
+"""As `streams/embedded/redis.py` starts it."""
+
+
+def limits(one: Costs, stages: Stages, assume: Assumptions) -> list[Limit]:
+    """Everything that can run out, what runs out at the lowest rate first."""
+    busiest = max(one.stage_us.values())
+    waits_s = (1 - assume.hits) * assume.model_s
+    use, cores, parts, copies = (
+        assume.utilisation,
+        assume.machine_cores,
+        assume.partitions,
+        assume.replication,
+    )
+    spare_files = assume.open_files - min(it["open files"] for it in stages.connections.values())
+    bytes_out = one.bytes_out + one.bytes_in * (copies - 1)
+    everything_us = one.workers_us + one.broker_us + one.redis_us
+    network = assume.network_gbit * 1e9 / 8
+    found = [
+        Limit(PROCESS, "its core, all stages", 1e6, one.workers_us, use),
+        Limit(PROCESS, f"its window of {assume.in_flight} calls", assume.in_flight, waits_s),
+        Limit(PROCESS, f"{assume.open_files:,} open files, one a call", spare_files, waits_s),
+        Limit(MACHINE, f"{cores} cores for workers, broker, Redis", cores * 1e6, everything_us, use),
+        Limit(INSTALLATION, f"{parts} partitions, by the busiest stage's core", parts * 1e6, busiest, use),
+        Limit(INSTALLATION, f"{parts} partitions, by the window", parts * assume.in_flight, waits_s),
+        Limit(INSTALLATION, "Redis: its one thread", 1e6, one.redis_us, use),
+        Limit(
+            INSTALLATION,
+            f"Redis: {EMBEDDED_REDIS_MB} MB, embedded",
+            EMBEDDED_REDIS_MB * 2**20,
+            one.redis_byte_s,
+        ),
+        Limit(INSTALLATION, f"Redis: {assume.redis_gib:g} GiB", assume.redis_gib * 2**30, one.redis_byte_s),
+        Limit(INSTALLATION, f"a broker of {cores} cores", cores * 1e6, one.broker_us, use),
+        Limit(INSTALLATION, f"a broker's network, {assume.network_gbit:g} Gbit/s", network, bytes_out, use),
+        Limit(
+            INSTALLATION,
+            f"a broker's disk, {assume.disk_tb:g} TB",
+            assume.disk_tb * 1e12,
+            one.disk_byte_s * copies,
+        ),
+    ]
+    return sorted(found, key=lambda limit: limit.runs_out)
+
+
+def broken(found: Sequence[Limit], rate: float, of: str) -> list[Limit]:
+    """What has run out before that rate, in order."""
+    return [limit for limit in found if limit.of == of and limit.runs_out < rate]
