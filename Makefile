@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-torch demo up test chaos fuzz soak bench bench-quick train eval check fmt \
+.PHONY: help setup setup-dev setup-torch demo up test chaos fuzz soak bench bench-quick plan train eval check fmt \
 	requirements clean
 
 help:  ## list the targets
@@ -61,6 +61,9 @@ bench: setup-torch  ## Sluicegate beside its peers, five rounds (two hours); BEN
 
 bench-quick: setup-torch  ## one short round against a few peers, under five minutes, into build/bench/quick
 	@$(BIN)/python -m benchmarks --quick $(BENCH)
+
+plan: setup-dev  ## costs, needs and limits past one machine, from the benchmarks; PLAN="--help" tells of its options
+	@$(BIN)/python -m benchmarks.plan $(PLAN)
 
 DATA ?= ../shared/data
 train: setup-torch  ## train the encoders anew, from the licensed data sets in DATA (an hour on two cores)

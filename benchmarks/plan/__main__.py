@@ -16,8 +16,9 @@ from confluent_kafka import KafkaException
 from agents.errors import SluicegateError
 from benchmarks import machine
 from benchmarks.plan import checked, page, stages
-from benchmarks.plan.costs import RATES, Assumptions, costs, limits, need
+from benchmarks.plan.costs import RATES, Assumptions, costs, need
 from benchmarks.plan.figures import Unmeasured, read_figures, read_stages
+from benchmarks.plan.limits import limits
 from benchmarks.servers import ROOT, ProgramFailed, Rig
 
 RESULTS = ROOT / "benchmarks" / "results" / "latest.json"

@@ -76,8 +76,18 @@ def _two(full_us: float, light_us: float, full_chunks: float, light_chunks: floa
 
 def checks(figures: Figures, price: Price) -> Iterator[Check]:
     """Every case that was measured, predicted."""
+    yield from _saturated(figures, price)
     yield from _scaling(figures, price)
     yield from _latency(figures, price)
+
+
+def _saturated(figures: Figures, price: Price) -> Iterator[Check]:
+    pace = figures.pace
+    loads = {"slow": (pace.slow_requests, MODEL_S), "instant": (pace.requests, 0.0)}
+    for name, rate in figures.rates.items():
+        number, model_s = loads[name]
+        outcome = Simulation(Machine(figures.cores), price, at_once(number), model_s).run(pace.limit_s)
+        yield Check(name, "requests/s", outcome.rate, rate)
 
 
 def _scaling(figures: Figures, price: Price) -> Iterator[Check]:

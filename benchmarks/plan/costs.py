@@ -1,11 +1,11 @@
-"""The arithmetic: what a request costs, what a rate needs, and which resource runs out at the lowest rate.
+"""The arithmetic: what a request costs, and what a rate needs.
 
 Pure functions of what was measured and of assumptions, which are parameters and are named as such wherever they
 are written.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -204,75 +204,3 @@ def need(rate: float, one: Costs, stages: Stages, figures: Figures, assume: Assu
         connections=sum(count * stages.connections[name]["broker"] for name, count in workers.items()),
         memory_gb=sum(workers.values()) * memory * 2**20 / 1e9 if memory else None,
     )
-
-
-@dataclass(frozen=True)
-class Limit:
-    """A resource: what one of it has, what one request a second takes of it."""
-
-    of: str
-    resource: str
-    has: float
-    takes: float
-    target: float = 1.0
-    """The share of it that is to be used when it is counted how many are needed."""
-
-    @property
-    def runs_out(self) -> float:
-        """The rate at which one is used up."""
-        return self.has / self.takes if self.takes > 0 else math.inf
-
-    def needed(self, rate: float) -> int:
-        """How many that rate needs."""
-        return max(1, math.ceil(round(rate / (self.runs_out * self.target), 9)))
-
-
-PROCESS, MACHINE, INSTALLATION = "one process", "one machine", "the installation"
-EMBEDDED_REDIS_MB = 256
-"""As `streams/embedded/redis.py` starts it."""
-
-
-def limits(one: Costs, stages: Stages, assume: Assumptions) -> list[Limit]:
-    """Everything that can run out, what runs out at the lowest rate first."""
-    busiest = max(one.stage_us.values())
-    waits_s = (1 - assume.hits) * assume.model_s
-    use, cores, parts, copies = (
-        assume.utilisation,
-        assume.machine_cores,
-        assume.partitions,
-        assume.replication,
-    )
-    spare_files = assume.open_files - min(it["open files"] for it in stages.connections.values())
-    bytes_out = one.bytes_out + one.bytes_in * (copies - 1)
-    everything_us = one.workers_us + one.broker_us + one.redis_us
-    network = assume.network_gbit * 1e9 / 8
-    found = [
-        Limit(PROCESS, "its core, all stages", 1e6, one.workers_us, use),
-        Limit(PROCESS, f"its window of {assume.in_flight} calls", assume.in_flight, waits_s),
-        Limit(PROCESS, f"{assume.open_files:,} open files, one a call", spare_files, waits_s),
-        Limit(MACHINE, f"{cores} cores for workers, broker, Redis", cores * 1e6, everything_us, use),
-        Limit(INSTALLATION, f"{parts} partitions, by the busiest stage's core", parts * 1e6, busiest, use),
-        Limit(INSTALLATION, f"{parts} partitions, by the window", parts * assume.in_flight, waits_s),
-        Limit(INSTALLATION, "Redis: its one thread", 1e6, one.redis_us, use),
-        Limit(
-            INSTALLATION,
-            f"Redis: {EMBEDDED_REDIS_MB} MB, embedded",
-            EMBEDDED_REDIS_MB * 2**20,
-            one.redis_byte_s,
-        ),
-        Limit(INSTALLATION, f"Redis: {assume.redis_gib:g} GiB", assume.redis_gib * 2**30, one.redis_byte_s),
-        Limit(INSTALLATION, f"a broker of {cores} cores", cores * 1e6, one.broker_us, use),
-        Limit(INSTALLATION, f"a broker's network, {assume.network_gbit:g} Gbit/s", network, bytes_out, use),
-        Limit(
-            INSTALLATION,
-            f"a broker's disk, {assume.disk_tb:g} TB",
-            assume.disk_tb * 1e12,
-            one.disk_byte_s * copies,
-        ),
-    ]
-    return sorted(found, key=lambda limit: limit.runs_out)
-
-
-def broken(found: Sequence[Limit], rate: float, of: str) -> list[Limit]:
-    """What has run out before that rate, in order."""
-    return [limit for limit in found if limit.of == of and limit.runs_out < rate]

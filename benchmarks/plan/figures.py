@@ -39,6 +39,8 @@ class Figures:
     added_ms: Mapping[str, float]
     """Latency at 100 requests/s less the model's own, by percentile."""
     peak_rss_mib: float | None
+    rates: Mapping[str, float]
+    """Requests/s of one process, saturated, by workload."""
     scaling: Mapping[str, Mapping[int, float]]
     """Requests/s by what was varied (`light, processes`) and how many."""
     engine_us: Mapping[str, float]
@@ -85,6 +87,11 @@ def read_figures(path: Path) -> Figures:
         light_broker_us=needed("latency", _broker_cpu),
         added_ms=latency,
         peak_rss_mib=median("memory", lambda one: one.peak_rss_mib),
+        rates={
+            name: rate
+            for name in ("slow", "instant")
+            if (rate := median(name, lambda one: one.rate_per_s)) is not None
+        },
         scaling=_scaling(ours),
         engine_us=_engine(ours),
         pace=_pace(about["pace"]),

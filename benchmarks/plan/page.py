@@ -8,22 +8,9 @@ from typing import Any
 
 from benchmarks import plots
 from benchmarks.plan.checked import Check, Loaded
-from benchmarks.plan.costs import (
-    INSTALLATION,
-    MACHINE,
-    PROCESS,
-    RATES,
-    Assumptions,
-    Bill,
-    Costs,
-    Limit,
-    Need,
-    bill_of,
-    bills,
-    broken,
-    by_cpu,
-)
+from benchmarks.plan.costs import RATES, Assumptions, Bill, Costs, Need, bill_of, bills, by_cpu
 from benchmarks.plan.figures import SERVING, Figures
+from benchmarks.plan.limits import ALL, MACHINE, PROCESS, Limit, broken
 from benchmarks.plan.stages import Stages
 from benchmarks.report import number, table
 
@@ -77,7 +64,8 @@ def picture(checks: Sequence[Check]) -> str:
     for one in checks:
         if one.unit == "requests/s" and one.measured is not None:
             kind, _, count = one.case.rpartition(" ")
-            kinds.setdefault(kind, []).append((int(count), one))
+            if kind:  # the others vary nothing
+                kinds.setdefault(kind, []).append((int(count), one))
     lines = []
     for kind, several in kinds.items():
         lines.append(plots.Line(kind, [(count, one.measured or 0.0) for count, one in several]))
@@ -136,6 +124,12 @@ def _needs(plan: Plan) -> Iterator[str]:
         rows.append((f"further cores for `{scorer}`, one item a request", *(f"{cores:,}" for cores in more)))
     yield table(head, rows)
     commands = ", ".join(f"{name} {value:g}" for name, value in sorted(plan.stages.redis.by_command.items()))
+    idle = plan.stages.idle_cores
+    waiting = [name for name in idle if name not in SERVING]
+    yield (
+        f"Beside these, a worker each for {' and '.join(waiting)}, which what is rare passes. A worker without work "
+        f"takes {max(idle.values()):.1%} of a core."
+    )
     yield f"Redis commands of a request, those within scripts counted as well: {commands}."
 
 
@@ -147,7 +141,9 @@ _NEEDS: dict[str, Callable[[Need], str]] = {
     ),
     "workers: scoring": lambda need: f"{need.workers['scoring']:,}",
     "processes in all": lambda need: f"{need.processes:,}",
-    "their memory, GB": lambda need: number(need.memory_gb) if need.memory_gb else "not measured",
+    "their memory, GB, by one with all stages": lambda need: (
+        number(need.memory_gb) if need.memory_gb else "not measured"
+    ),
     "partitions, at least": lambda need: f"{need.partitions:,}",
     "calls at the model at once": lambda need: number(need.at_the_model),
     "broker: cores": lambda need: number(need.broker_cores),
@@ -162,19 +158,21 @@ _NEEDS: dict[str, Callable[[Need], str]] = {
 
 
 def _first(plan: Plan) -> Iterator[str]:
-    head = ("of", "resource", "runs out at", *(f"needed at {rate:,}/s" for rate in RATES))
+    head = ("of", "resource", "runs out at", *(f"needed at {rate:,}/s" for rate in RATES), "what then")
     rows = [
         (
             limit.of,
             limit.resource,
             f"{number(limit.runs_out)}/s",
             *(f"{limit.needed(rate):,}" for rate in RATES),
+            limit.then,
         )
         for limit in plan.limits
         if not math.isinf(limit.runs_out)
     ]
     yield table(head, rows)
     yield "\n".join(_firsts(plan.limits))
+    yield _ONE_REDIS
 
 
 def _firsts(limits: Sequence[Limit]) -> Iterator[str]:
@@ -182,9 +180,16 @@ def _firsts(limits: Sequence[Limit]) -> Iterator[str]:
         lowest = next(limit for limit in limits if limit.of == of)
         yield f"- {of}: {lowest.resource}, at {number(lowest.runs_out)}/s."
     for rate in RATES:
-        gone = broken(limits, rate, INSTALLATION)
+        gone = broken(limits, rate, ALL)
         told = "; ".join(f"{limit.resource} ({number(limit.runs_out)}/s)" for limit in gone)
         yield f"- {rate:,}/s, before it, in this order: {told or 'nothing'}."
+
+
+_ONE_REDIS = """\
+An installation has one Redis and cannot have a cluster: a script's two keys, the request's and the answer's or the
+memory's, share no hash tag. Past one there are several installations, each with prefixes and a Redis of its own. A
+Redis that is full refuses what is to be kept, and is treated like one that is away. Not measured, and so in no
+figure: what copies cost the broker's processor, what hundreds of partitions cost, a network between machines."""
 
 
 def _compared(plan: Plan) -> Iterator[str]:
@@ -206,10 +211,11 @@ def _compared(plan: Plan) -> Iterator[str]:
 
 
 _ERRS = """\
-Prices of a record and of a chunk come from the saturated rate and from the processor time at 100 requests/s, which so
+Prices of a record and of a chunk come from the processor time of a request, saturated and at 100 requests/s, which so
 must agree; no rate of this table and no latency goes into them. Where it errs: it knows no start of a load, no
-rebalance, no garbage collection, no waiting between threads and no retry, so that latencies come out too low, the
-slowest most; broker, Redis and stub are one server, and the harness takes no time; a step takes always the same."""
+rebalance, no garbage collection, no waiting between threads and no retry, so that latencies tend to come out too
+low, the slowest most; a request costs it the same whether the model is slow or not; broker, Redis and stub are one
+server, and the harness takes no time; a step takes always the same."""
 
 
 def _busy(plan: Plan) -> Iterator[str]:
@@ -224,8 +230,8 @@ def _busy(plan: Plan) -> Iterator[str]:
         for one in plan.loaded
     ]
     yield (
-        "One process, by the simulation alone: of these only the processor time at about 100 requests/s was measured, "
-        "and there it tells too little of latency. Little load means small chunks, so that a process is busy long "
+        "One process, by the simulation alone: of these only the processor time at 100 requests/s was measured, and "
+        "there it tells too little of latency. Little load means small chunks, so that a process is busy long "
         "before it can do no more; the workers above are counted by what it can do at most, and the share that is "
         "to be used is in the first column."
     )

@@ -10,21 +10,9 @@ from benchmarks.measure import Measured
 from benchmarks.plan import page
 from benchmarks.plan.__main__ import planned
 from benchmarks.plan.checked import Check, checks, fit, loaded
-from benchmarks.plan.costs import (
-    INSTALLATION,
-    PROCESS,
-    RATES,
-    Assumptions,
-    Limit,
-    bills,
-    broken,
-    by_cpu,
-    by_window,
-    costs,
-    limits,
-    need,
-)
+from benchmarks.plan.costs import RATES, Assumptions, bills, by_cpu, by_window, costs, need
 from benchmarks.plan.figures import Unmeasured, read_figures, read_stages
+from benchmarks.plan.limits import ALL, PROCESS, Limit, broken, limits
 from benchmarks.plan.simulation import Machine, Price, Simulation, at_once, poisson, steady
 from benchmarks.plan.stages import Redised, Stages
 from benchmarks.trial import Setup
@@ -196,12 +184,12 @@ class TestNeeds:
 
 class TestLimits:
     def test_one_is_used_up_where_its_share_is(self):
-        limit = Limit(PROCESS, "a core", has=1e6, takes=500.0, target=0.5)
+        limit = Limit(PROCESS, "a core", has=1e6, takes=500.0, then="", target=0.5)
         assert limit.runs_out == 2000.0
         assert [limit.needed(rate) for rate in (1, 1000, 1001, 10_000)] == [1, 1, 2, 10]
 
     def test_what_nobody_takes_never_runs_out(self):
-        assert Limit(PROCESS, "a window", 256, 0.0).needed(1e9) == 1
+        assert Limit(PROCESS, "a window", 256, 0.0, "").needed(1e9) == 1
 
     def test_what_runs_out_at_the_lowest_rate_comes_first(self, figures):
         assume = Assumptions()
@@ -211,7 +199,7 @@ class TestLimits:
         assert found[0].resource.startswith("Redis: 256 MB")
         window = next(limit for limit in found if "window" in limit.resource and limit.of == PROCESS)
         assert window.runs_out == 1024.0
-        assert len(broken(found, 1_000, INSTALLATION)) < len(broken(found, 100_000, INSTALLATION))
+        assert len(broken(found, 1_000, ALL)) < len(broken(found, 100_000, ALL))
 
 
 class TestSimulation:
@@ -284,6 +272,7 @@ class TestChecks:
         light = found["light, processes 1"]
         assert light.measured == 60.0
         assert 0 < light.predicted <= 64
+        assert found["instant"].measured == 1000.0
         assert light.error == pytest.approx(light.predicted / 60 - 1)
         assert found["100 requests/s, added, p90"].error is None
 
@@ -306,7 +295,8 @@ class TestPage:
         assert all(f"{rate:,}/s" in text for rate in RATES)
 
     def test_the_plot_has_both_curves(self):
-        drawn = page.picture([Check("light, processes 1", "requests/s", 62.0, 60.0)])
+        varied = Check("light, processes 1", "requests/s", 62.0, 60.0)
+        drawn = page.picture([varied, Check("instant", "requests/s", 900.0, 800.0)])
         assert drawn.count("<polyline") == 2
         assert page.picture([]) == ""
 
