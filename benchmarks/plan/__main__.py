@@ -29,7 +29,7 @@ measured; with a simulation held against it. Writes plan.md and plan.svg beside 
 """
 _EPILOG = """\
 examples:
-  python -m benchmarks.plan --measure        the stages apart, into stages.json: a minute or two
+  python -m benchmarks.plan --measure        the stages apart, into stages.json: under two minutes
   python -m benchmarks.plan --docs           the plan, and its tables into docs/performance.md
   python -m benchmarks.plan --hits 0.3 --model-s 2 --vcpu-hour-usd 0.04
 """

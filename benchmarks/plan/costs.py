@@ -80,7 +80,7 @@ class Costs:
 def costs(figures: Figures, stages: Stages, assume: Assumptions) -> Costs:
     """What a request costs, hits and misses mixed.
 
-    Stages were measured apart in one minute, and all together in the same minute and in the benchmarks' rounds: so
+    Stages were measured apart, and all together in the same minutes and in the benchmarks' rounds: so
     they are scaled to the latter. What waiting for the model costs is generation's.
     """
     scale = figures.whole_us / stages.whole_us

@@ -108,7 +108,7 @@ def _million(plan: Plan) -> Iterator[str]:
         f"The scorer in it is the benchmark's trivial one; what shipped models cost comes on top. US$ are at "
         f"{assume.vcpu_hour_usd:g} a vCPU hour, an assumption, with cores used to {assume.utilisation:.0%}; neither "
         f"the model's own price nor network and disks are in it. In a process each, the stages cost "
-        f"{number(split)} us a request; all in one, in the same minute, {number(plan.stages.whole_us)} us."
+        f"{number(split)} us a request; all in one, in the same minutes, {number(plan.stages.whole_us)} us."
     )
 
 
