@@ -56,6 +56,9 @@ class Costs:
     """Of one request: core time in microseconds by part, bytes, Redis commands."""
 
     stage_us: Mapping[str, float]
+    """Each stage in a process of its own."""
+    together_us: float
+    """All stages in one process."""
     broker_us: float
     redis_us: float
     redis_commands: float
@@ -65,11 +68,6 @@ class Costs:
     bytes_out: float
     disk_byte_s: float
     """Bytes on disk times the seconds of retention, one copy."""
-
-    @property
-    def workers_us(self) -> float:
-        """All stages."""
-        return sum(self.stage_us.values())
 
     @property
     def parts(self) -> dict[str, float]:
@@ -89,7 +87,8 @@ def costs(figures: Figures, stages: Stages, assume: Assumptions) -> Costs:
     hits, misses = assume.hits, 1 - assume.hits
     stage_us = {name: misses * value for name, value in miss.items()}
     # Hits end in the first stage; the benchmarks have several rounds of them.
-    stage_us["retrieval"] += hits * (figures.hit_us or stages.hit_us * scale)
+    hit_us = figures.hit_us or stages.hit_us * scale
+    stage_us["retrieval"] += hits * hit_us
     published = _mixed(stages.topic_bytes, stages.hit_topic_bytes, hits)
     framing = stages.log_bytes / sum(stages.topic_bytes.values()) if stages.log_bytes else 1.0
     retention_s = {topic.name: topic.retention_ms / 1000 for topic in TOPICS}
@@ -102,6 +101,7 @@ def costs(figures: Figures, stages: Stages, assume: Assumptions) -> Costs:
     records = sum(published.values()) / sum(stages.topic_bytes.values())
     return Costs(
         stage_us=stage_us,
+        together_us=misses * max(figures.slow_us, figures.whole_us) + hits * hit_us,
         broker_us=figures.broker_us * records,
         redis_us=misses * stages.redis.cpu_us + hits * stages.hit_redis.cpu_us,
         redis_commands=misses * stages.redis.commands + hits * stages.hit_redis.commands,

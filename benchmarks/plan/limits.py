@@ -54,9 +54,9 @@ def _workers(one: Costs, stages: Stages, assume: Assumptions) -> Iterator[Limit]
     # By Little's law a request has its place in a window, and a connection, while the model answers.
     waits_s = (1 - assume.hits) * assume.model_s
     files = assume.open_files - min(it["open files"] for it in stages.connections.values())
-    everything_us, busiest_us = sum(one.parts.values()), max(one.stage_us.values())
+    everything_us, busiest_us = one.together_us + one.broker_us + one.redis_us, max(one.stage_us.values())
     wider = "more processes, or a wider `in_flight`"
-    yield Limit(PROCESS, "its core, all stages", 1e6, one.workers_us, "more processes", use)
+    yield Limit(PROCESS, "its core, all stages", 1e6, one.together_us, "more processes", use)
     yield Limit(PROCESS, f"its window of {window} calls", window, waits_s, wider)
     yield Limit(PROCESS, f"{assume.open_files:,} open files, one a call", files, waits_s, "`ulimit -n`")
     yield Limit(MACHINE, f"{cores} cores for everything", cores * 1e6, everything_us, "another machine", use)

@@ -130,7 +130,7 @@ def _needs(plan: Plan) -> Iterator[str]:
         f"Beside these, a worker each for {' and '.join(waiting)}, which what is rare passes. A worker without work "
         f"takes {max(idle.values()):.1%} of a core."
     )
-    yield f"Redis commands of a request, those within scripts counted as well: {commands}."
+    yield f"Redis commands of a request that is no cache hit, those within scripts included: {commands}."
 
 
 _NEEDS: dict[str, Callable[[Need], str]] = {

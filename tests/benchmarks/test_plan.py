@@ -199,6 +199,8 @@ class TestLimits:
         assert found[0].resource.startswith("Redis: 256 MB")
         window = next(limit for limit in found if "window" in limit.resource and limit.of == PROCESS)
         assert window.runs_out == 1024.0
+        core = next(limit for limit in found if limit.resource.startswith("its core"))
+        assert core.runs_out == pytest.approx(1e6 / 1100)
         assert len(broken(found, 1_000, ALL)) < len(broken(found, 100_000, ALL))
 
 
