@@ -7,7 +7,7 @@ from pathlib import Path
 from types import FrameType
 
 from agents.errors import SluicegateError
-from benchmarks.report import keep
+from benchmarks.report import Earlier, earlier, keep
 from benchmarks.run import Options, execute
 from benchmarks.servers import BUILD
 from benchmarks.workloads import QUICK, WORKLOADS, Pace, chosen_peers
@@ -23,11 +23,12 @@ workloads:
 """
 _EPILOG = """\
 examples:
-  python -m benchmarks                                   everything, five rounds: two hours
+  python -m benchmarks                                   everything, five rounds: an hour
   python -m benchmarks --quick                           one short round against a few peers: under five minutes
   python -m benchmarks --workloads slow,hop --peers none --rounds 1
                                                          Sluicegate alone, while you change it
   python -m benchmarks --workloads hop --peers "faust,aiokafka (concurrent)"
+  python -m benchmarks --workloads scaling,memory --add  measured anew; latest.json keeps the other workloads
   SLUICEGATE_CHUNK_SIZE=256 python -m benchmarks --workloads hop --peers none
                                                          with another setting
 
@@ -48,6 +49,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--peers", help="comma separated names, or `name (form)`; `all` or `none`")
     parser.add_argument("--rounds", type=int, help="how often each program has its turn (5; quick: 1)")
     parser.add_argument("--quick", action="store_true", help="shorter loads, fewer peers, one round")
+    parser.add_argument(
+        "--add", action="store_true", help="keep what latest.json has of other workloads (each is of one run)"
+    )
     parser.add_argument("--broker", choices=("apache", "embedded"), default="apache")
     parser.add_argument(
         "--out",
@@ -96,7 +100,8 @@ def main() -> int:
     folder = _folder(given)
     try:
         options = _chosen(given)
-        results = execute(options, _tell, lambda so_far: keep(so_far, options, folder))
+        before = earlier(folder, options) if given.add else Earlier()
+        results = execute(options, _tell, lambda so_far: keep(so_far, options, folder, before))
     except KeyboardInterrupt:
         _tell("interrupted: everything is stopped; what was measured before is kept")
         return 130

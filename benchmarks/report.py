@@ -4,7 +4,7 @@ import json
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,39 @@ from benchmarks.targets import OURS, TARGETS, Verdict, by_round
 from benchmarks.workloads import WORKLOADS, Workload, label, programs
 
 
-def keep(results: Results, options: Options, folder: Path) -> None:
-    """Write what there is so far."""
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """What an earlier run found of other workloads."""
+
+    measured: Sequence[Measured] = ()
+    runs: Sequence[Mapping[str, Any]] = ()
+    """Which workloads, when, at which commit, in how many rounds."""
+
+
+def earlier(folder: Path, options: Options) -> Earlier:
+    """What the folder's `latest.json` has of workloads that are not measured now; nothing where there is none."""
+    file = folder / "latest.json"
+    if not file.exists():
+        return Earlier()
+    whole = json.loads(file.read_text())
+    now = {workload.name for workload in options.workloads}
+    kept = [Measured(**one) for one in whole["measured"] if one["workload"] not in now]
+    told = {name for run in whole["about"].get("earlier", ()) for name in run["workloads"]}
+    last = {one["workload"]: None for one in whole["measured"] if one["workload"] not in told}
+    runs = [*whole["about"].get("earlier", ()), _run(whole["about"], list(last))]
+    still = [{**run, "workloads": [name for name in run["workloads"] if name not in now]} for run in runs]
+    return Earlier(kept, [run for run in still if run["workloads"]])
+
+
+def _run(about: Mapping[str, Any], workloads: Sequence[str]) -> dict[str, Any]:
+    return {"workloads": workloads, **{name: about[name] for name in ("began", "took_s", "commit", "rounds")}}
+
+
+def keep(results: Results, options: Options, folder: Path, before: Earlier = Earlier()) -> None:  # frozen
+    """Write what there is so far, with what was found before."""
     folder.mkdir(parents=True, exist_ok=True)
-    measured, about = results.measured, _about(results, options)
+    measured = [*results.measured, *before.measured]
+    about = {**_about(results, options), "earlier": list(before.runs)}
     verdicts = [target.judge(measured) for target in TARGETS]
     whole = {
         "about": about,
@@ -93,7 +122,12 @@ def markdown(
         f"`{about['commit'][:10]}`{' with changes' if about['changed_since'] else ''}. {machine['processor']}, "
         f"{machine['cores']} cores, {machine['memory_gib']} GiB; load {machine['load_before']} before it began. "
         "Written by `python -m benchmarks`; `benchmarks/README.md` says how it measures. Figures are medians of "
-        "the rounds; least to most stand in brackets. Of other machines expect other figures, and similar ratios.",
+        "the rounds; least to most stand in brackets. Of other machines expect other figures, and similar ratios."
+        + "".join(
+            f" From a run before ({run['began']}, commit `{run['commit'][:10]}`, {run['rounds']} rounds in "
+            f"{run['took_s']} s): {', '.join(run['workloads'])}."
+            for run in about["earlier"]
+        ),
         "## Targets",
         _targets(verdicts),
         *(_section(workload, measured) for workload in workloads),

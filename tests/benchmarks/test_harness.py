@@ -5,12 +5,12 @@ import os
 
 import pytest
 
-from benchmarks import plots, report
+from benchmarks import machine, plots, report
 from benchmarks.measure import Measured, describe_latency, percentile, proxy_rate, ratios, spread, window_of
 from benchmarks.peers import PEERS
 from benchmarks.processes import Series, cpu_s, rss_mib, tree
 from benchmarks.requests import make
-from benchmarks.run import Options, execute, turns
+from benchmarks.run import Options, Results, execute, turns
 from benchmarks.targets import TARGETS, Target, lowest_ratio
 from benchmarks.traffic import Answers
 from benchmarks.trial import renamed
@@ -214,6 +214,27 @@ class TestReport:
         drawn = plots.all_of(measured)
         assert set(drawn) == {"hop.svg", "scaling.svg", "latency.svg"}
         assert "faust &lt;plain&gt;" in drawn["hop.svg"]
+
+
+def test_a_workload_measured_anew_replaces_its_own_figures_and_keeps_the_others(tmp_path):
+    about = machine.about()
+
+    def run(names: list[str], rates: float) -> None:
+        options = Options([WORKLOADS[name] for name in names], [], 1, TINY)
+        results = Results(0.0, about, [rate(name, "sluicegate", 0, rates) for name in names])
+        report.keep(results, options, tmp_path, report.earlier(tmp_path, options))
+
+    run(["hop", "slow"], 1.0)
+    run(["hop"], 2.0)
+    run(["cache"], 3.0)
+    whole = json.loads((tmp_path / "latest.json").read_text())
+    assert {one["workload"]: one["rate_per_s"] for one in whole["measured"]} == {
+        "cache": 3,
+        "hop": 2,
+        "slow": 1,
+    }
+    assert [sorted(one["workloads"]) for one in whole["about"]["earlier"]] == [["slow"], ["hop"]]
+    assert "slow" in (tmp_path / "latest.md").read_text().split("From a run before")[1]
 
 
 @pytest.mark.integration
