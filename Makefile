@@ -56,7 +56,7 @@ fuzz: setup-dev  ## hostile inputs for the codec; FUZZ="--inputs 5000000" for mo
 soak: setup-dev  ## half an hour of steady load: does anything in a worker grow? SOAK="--minutes 5"
 	@$(BIN)/python -m tests.soak --plot docs/soak.svg $(SOAK)
 
-bench: setup-torch  ## Sluicegate beside its peers, five rounds (two hours); BENCH="--help" tells of its options
+bench: setup-torch  ## Sluicegate beside its peers, five rounds (an hour); BENCH="--help" tells of its options
 	@$(BIN)/python -m benchmarks $(BENCH)
 
 bench-quick: setup-torch  ## one short round against a few peers, under five minutes, into build/bench/quick
