@@ -122,6 +122,8 @@ class Delivery(Generic[E]):
         Returns False when they do not follow on those accepted before: some between were dropped on their way here.
         Nothing is begun then; the partition must be read again from its committed offset.
         """
+        if self._closing.is_set() or self._letting_go:
+            return True  # not begun: whoever gets the partition reads it again
         assignment = self._assignment
         ledger = await self._ledger(records[0], generation, follows)
         if ledger is None:
@@ -132,7 +134,7 @@ class Delivery(Generic[E]):
                 await self._closing.wait()
             if self._closing.is_set() or self._letting_go or assignment != self._assignment:
                 self._free.release()
-                return True  # not begun: whoever gets the partition reads it again
+                return True  # nor is this one
             self._begin(record, ledger)
         return True
 
@@ -179,13 +181,17 @@ class Delivery(Generic[E]):
     async def _ledger(self, first: RawRecord, generation: object, follows: int | None) -> Ledger | None:
         """The ledger that these records go on with; a new one where reading began."""
         partition = first.topic, first.partition
-        if follows is None:
-            ledger = Ledger(first.offset, await self.finished(*partition))
-            self._ledgers[partition] = generation, ledger
-            return ledger
-        known = self._ledgers.get(partition)
-        goes_on = known is not None and known[0] == generation and known[1].end == follows
-        return known[1] if known and goes_on else None
+        known_under, known = self._ledgers.get(partition, (None, None))
+        if known_under != generation:
+            known = None
+        if follows is not None:
+            return known if known is not None and known.end == follows else None
+        # What was done of it and not yet committed must not be forgotten when it is read again.
+        if known is not None and known.read_again(first.offset):
+            return known
+        ledger = Ledger(first.offset, await self.finished(*partition))
+        self._ledgers[partition] = generation, ledger
+        return ledger
 
     def _done(self, place: Place, task: "asyncio.Task[None]") -> None:
         self._free.release()

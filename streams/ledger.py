@@ -27,18 +27,29 @@ class Ledger:
     def __init__(self, first: int, finished: Collection[int] = ()) -> None:
         self.end = first
         """The offset after the last record that was entered: only what follows on it may be entered next."""
-        self._next = first
+        self._first = self._next = first
+        self._entered_before = first
         self._finished = finished
         self._entries: deque[Entry] = deque()
 
     def __len__(self) -> int:
         return len(self._entries)
 
+    def read_again(self, offset: int) -> bool:
+        """The partition is read from there again: what was entered stays; False when that is before all of it."""
+        if offset < self._first:
+            return False
+        self._entered_before = max(self._entered_before, self.end)
+        self.end = offset
+        return True
+
     def open(self, offset: int) -> Entry | None:
-        """Enter a record, in offset order; None when it needs no work."""
+        """Enter a record, in offset order; None when it needs no work, or is at work since it was read before."""
+        self.end = offset + 1
+        if offset < self._entered_before:
+            return None
         entry = Entry(offset)
         self._entries.append(entry)
-        self.end = offset + 1
         if offset not in self._finished:
             return entry
         self.finish(entry)

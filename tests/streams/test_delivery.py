@@ -449,8 +449,45 @@ async def test_nothing_is_committed_past_a_record_that_was_left_out() -> None:
     assert await rule.accept([Record(0), Record(1)], 1)
     rule.go_on()
     assert not await rule.accept([Record(2)], 1, follows=2)
+    assert rule.progress("genai.requests", 0, 1) is None
+    assert await rule.accept([Record(0), Record(1)], 1), "read again"
     await rule.drain(1)
-    assert committed(rule) == (0, [])
+    assert committed(rule) == (2, [])
+
+
+async def test_what_is_done_and_not_yet_committed_is_not_forgotten_when_it_is_read_again() -> None:
+    """Repeated once: a partition read again at a stop began a new ledger, and what had been done was done again."""
+    go, handled = asyncio.Event(), []
+
+    async def handle(request: GenerationRequest, origin: Origin) -> Sequence[Event]:
+        handled.append(origin.offset)
+        if origin.offset == 1:
+            await go.wait()
+        return []
+
+    rule = delivery(handle, FakePublisher())
+    await rule.accept([Record(0), Record(1), Record(2)], 1)
+    await asyncio.sleep(0.01)
+    assert not await rule.accept([Record(4)], 1, follows=4), "3 was dropped"
+    assert await rule.accept([Record(0), Record(1), Record(2), Record(3)], 1), "read again"
+    await asyncio.sleep(0.01)
+    assert (handled, committed(rule)) == ([0, 1, 2, 3], (1, [2, 3]))
+    go.set()
+    await asyncio.sleep(0.01)
+    assert committed(rule) == (4, [])
+    assert await rule.accept([Record(4)], 1, follows=4)
+    await rule.drain(1)
+    assert committed(rule) == (5, [])
+
+
+async def test_what_arrives_during_a_stop_is_left_to_others_and_no_reason_to_read_again() -> None:
+    rule = delivery(echo, FakePublisher())
+    await rule.accept([Record(0)], 1)
+    await rule.drain(1)
+    assert await rule.accept([Record(1)], 1, follows=1)
+    assert await rule.accept([Record(2)], 1, follows=2)
+    assert await rule.accept([Record(0)], 1)
+    assert committed(rule) == (1, [])
 
 
 async def test_records_between_which_some_were_dropped_are_refused_until_they_are_read_again() -> None:

@@ -33,6 +33,11 @@ def test_progress_reads_back_as_it_was_written(first: int, ahead: set[int]) -> N
     assert Progress.read(first, wrote.text()) == Progress(first, frozenset(first + n for n in ahead) or ())
 
 
+def test_what_lies_before_all_that_was_entered_is_not_read_again_by_that_ledger() -> None:
+    """The broker lost records and gave their offsets to others."""
+    assert not Ledger(first=5).read_again(4)
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_progress_that_does_not_fit_is_cut_at_its_end(seed: int) -> None:
     ahead = Random(seed).sample(range(1, 200_000), 20_000)
@@ -68,7 +73,7 @@ class Group(RuleBasedStateMachine):
     def assign(self) -> None:
         self.skipped = Progress.read(self.committed, self.beside).beyond
         self.ledger = Ledger(self.committed, self.skipped)
-        self.next = self.committed
+        self.next = self.entered = self.committed
         self.open: list[Entry] = []
 
     @precondition(lambda self: self.next < self.size)
@@ -76,7 +81,7 @@ class Group(RuleBasedStateMachine):
     def read(self, count: int) -> None:
         for _ in range(min(count, self.size - self.next)):
             entry = self.ledger.open(self.next)
-            assert (entry is None) == (self.next in self.skipped)
+            assert (entry is None) == (self.next in self.skipped or self.next < self.entered)
             if entry is not None:
                 self.open.append(entry)
             self.next += 1
@@ -93,6 +98,12 @@ class Group(RuleBasedStateMachine):
         progress = self.ledger.progress()
         assert progress.next >= self.committed
         self.committed, self.beside = progress.next, progress.text()
+
+    @rule()
+    def read_again(self) -> None:
+        """From the committed offset, since some were dropped on their way: what is at work or done stays so."""
+        assert self.ledger.read_again(self.committed)
+        self.entered, self.next = max(self.entered, self.next), self.committed
 
     @rule(commits=st.booleans())
     def rebalance(self, commits: bool) -> None:
