@@ -29,6 +29,7 @@ from schemas.common import Event, Message, Usage
 from schemas.request import GenerationRequest
 from schemas.response import Choice, GenerationResponse
 from schemas.score import Score
+from streams import loop
 from streams.app import new_app
 from streams.cli import main as sluicegate
 from streams.delivery import Delivery, Stage
@@ -159,7 +160,7 @@ def main() -> None:
         if bench.hop:
             settings = load_settings()
             configure_logs(settings)
-            asyncio.run(hop(settings))
+            loop.run(hop(settings))
             return
         sys.argv = ["sluicegate", "worker", "--stages", options.stages]
         sluicegate()

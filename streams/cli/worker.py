@@ -22,15 +22,14 @@ def worker(
 
     Example: `sluicegate worker --stages retrieval,generation --web-port 9101`
     """
-    import asyncio
-
+    from streams import loop
     from streams.logs import configure_logs
 
     settings = common.settings(broker=broker, web_port=web_port)
     configure_logs(settings)
     chosen = chosen_stages(stages)
     check_topics(settings)
-    if asyncio.run(_run(settings, chosen)):
+    if loop.run(_run(settings, chosen)):
         raise typer.Exit(1)
 
 
