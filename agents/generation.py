@@ -2,9 +2,9 @@
 
 import random as randomness
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from agents.citations import find_citations
@@ -36,8 +36,7 @@ FIRST_BACKOFF_S = 0.5
 LONGEST_BACKOFF_S = 20.0
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
+class _Asked(Struct, frozen=True, gc=False):
     """One target of a route with the model that will be asked for."""
 
     provider: Provider
@@ -49,8 +48,7 @@ class _Asked:
         return f"{self.provider.name}/{self.model}"
 
 
-@dataclass(frozen=True, slots=True)
-class _Plan:
+class _Plan(Struct, frozen=True, gc=False):
     """What would serve a request."""
 
     prompt: Prompt
@@ -59,8 +57,7 @@ class _Plan:
     lineage: Lineage
 
 
-@dataclass(slots=True)
-class _Round:
+class _Round(Struct, gc=False):
     """One context's attempts, from its being read to its outcome or its being parked."""
 
     context: RetrievedContext

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Literal, Protocol
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from agents.redaction import Redacted
@@ -60,8 +61,7 @@ class Retriever(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class ModelCall:
+class ModelCall(Struct, frozen=True, gc=False):
     """One call of a model, rendered and ready. `idempotency_key` stays the same over its attempts."""
 
     messages: Sequence[Message]
@@ -77,8 +77,7 @@ class ModelCall:
     stop: Sequence[str] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Completion:
+class Completion(Struct, frozen=True, gc=False):
     """What a model answered. `usage_estimated` when the provider did not report usage."""
 
     text: str
@@ -120,8 +119,7 @@ class Provider(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class ScoreInput:
+class ScoreInput(Struct, frozen=True, gc=False):
     """What is judged: a text, and for groundedness the passages it should rest on."""
 
     text: str
@@ -159,8 +157,7 @@ class KnowsLanguages(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Admission:
+class Admission(Struct, frozen=True, gc=False):
     """What the store knew of a request: where its id was seen first, what it ended with, an answer to reuse."""
 
     first_seen_at: str | None = None
@@ -168,22 +165,19 @@ class Admission:
     cached: GenerationResponse | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(Struct, frozen=True, gc=False):
     """The right to pay for a request's answer, for as long as its lease is renewed. 0: nobody could be asked."""
 
     token: int
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(Struct, frozen=True, gc=False):
     """Somebody else pays for it now; to be asked again after `wait_s` at the latest."""
 
     wait_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
+class Settled(Struct, frozen=True, gc=False):
     """It was paid for, or ended, before: these events say how."""
 
     events: Sequence[Event]

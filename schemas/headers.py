@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from schemas.channels import BY_EVENT
 from schemas.common import Event
@@ -15,8 +16,7 @@ _SPEC_VERSION = ("ce_specversion", b"1.0")
 _CONTENT_TYPE = ("content-type", b"application/json")
 
 
-@dataclass(frozen=True, slots=True)
-class EventHeaders:
+class EventHeaders(Struct, frozen=True, gc=False):
     """What we read of a record's headers; None for what is absent or unreadable."""
 
     id: str | None = None
@@ -49,11 +49,17 @@ def ce_headers(
 
 def read_headers(headers: Sequence[tuple[str, bytes]]) -> EventHeaders:
     """What others wrote: anything may be missing or garbage, and nothing is raised for it."""
-    found = {name: _text(value) for name, value in headers or ()}
-    traceparent = found.get("traceparent")
+    event_id = kind = traceparent = None
+    for name, value in headers or ():
+        if name == "ce_id":
+            event_id = _text(value)
+        elif name == "ce_type":
+            kind = _text(value)
+        elif name == "traceparent":
+            traceparent = _text(value)
     return EventHeaders(
-        id=found.get("ce_id") or None,
-        type=found.get("ce_type") or None,
+        id=event_id or None,
+        type=kind or None,
         traceparent=traceparent if traceparent and _TRACEPARENT.fullmatch(traceparent) else None,
     )
 

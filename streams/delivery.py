@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from time import perf_counter
 from typing import Generic, Protocol, TypeVar
 
@@ -88,7 +89,8 @@ class Delivery(Generic[E]):
     _closing: asyncio.Event = field(init=False, default_factory=asyncio.Event)
     _letting_go: bool = field(init=False, default=False)
     _assignment: int = field(init=False, default=0)
-    _free: asyncio.Semaphore = field(init=False)
+    _busy: int = field(init=False, default=0)
+    _left: asyncio.Event = field(init=False, default_factory=asyncio.Event)
     _tasks: dict[Place, asyncio.Task[None]] = field(init=False, default_factory=dict)
     _ledgers: dict[Partition, tuple[object, Ledger]] = field(init=False, default_factory=dict)
     _lanes: dict[tuple[str, str], asyncio.Event] = field(init=False, default_factory=dict)
@@ -99,7 +101,6 @@ class Delivery(Generic[E]):
         self._gauge = self.metrics.in_flight.labels(stage=self.stage.name)
         self._duration = self.metrics.stage_duration_seconds.labels(stage=self.stage.name)
         self.metrics.stopped.labels(stage=self.stage.name).set(0)
-        self._free = asyncio.Semaphore(self.window)
 
     @property
     def in_flight(self) -> int:
@@ -129,14 +130,19 @@ class Delivery(Generic[E]):
         if ledger is None:
             return False
         for record in records:
-            await self._free.acquire()
+            await self._room()
             if self.stopped:
                 await self._closing.wait()
             if self._closing.is_set() or self._letting_go or assignment != self._assignment:
-                self._free.release()
                 return True  # nor is this one
             self._begin(record, ledger)
         return True
+
+    async def _room(self) -> None:
+        """Wait until the window has room for one more."""
+        while self._busy >= self.window:
+            self._left.clear()
+            await self._left.wait()
 
     async def let_go(self, timeout_s: float) -> None:
         """Partitions are about to be dealt out anew: begin nothing, and give what is at work a moment to end.
@@ -162,16 +168,16 @@ class Delivery(Generic[E]):
         entry = ledger.open(record.offset)
         if entry is None:
             self.metrics.records_total.labels(topic=self._topic, result="finished_before").inc()
-            self._free.release()
             return
         # Read again after a rebalance while its first reading is still at work: that one finishes for both.
         running = self._tasks.get(place)
         work = self._follow(running, ledger, entry) if running else self._finish(record, ledger, entry)
+        self._busy += 1
         task = asyncio.create_task(work)
         if running is None:
             self._tasks[place] = task
             self._gauge.set(len(self._tasks))
-        task.add_done_callback(lambda done: self._done(place, done))
+        task.add_done_callback(partial(self._done, place))
 
     async def _follow(self, running: "asyncio.Task[None]", ledger: Ledger, entry: Entry) -> None:
         await asyncio.wait([running])
@@ -194,7 +200,8 @@ class Delivery(Generic[E]):
         return ledger
 
     def _done(self, place: Place, task: "asyncio.Task[None]") -> None:
-        self._free.release()
+        self._busy -= 1
+        self._left.set()
         if self._tasks.get(place) is task:
             del self._tasks[place]
             self._gauge.set(len(self._tasks))

@@ -77,15 +77,19 @@ class StopLimit:
     run: int
     share: float
     _in_a_row: int = 0
+    _bad: int = 0
     _last: deque[bool] = field(default_factory=lambda: deque(maxlen=LAST))
 
     def note(self, *, bad: bool) -> str | None:
         """Count a record; returns why to stop, if so."""
+        if len(self._last) == LAST:
+            self._bad -= self._last[0]
         self._last.append(bad)
+        self._bad += bad
         self._in_a_row = self._in_a_row + 1 if bad else 0
         if self.run and self._in_a_row >= self.run:
             return f"{self._in_a_row} records in a row could not be processed"
-        share = sum(self._last) / LAST
+        share = self._bad / LAST
         if self.share and len(self._last) == LAST and share > self.share:
             return f"{share:.0%} of the last {LAST} records could not be processed"
         return None

@@ -20,6 +20,7 @@ from typing import Any, Protocol, TypeVar
 
 import structlog
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
+from msgspec import Struct
 
 from streams.records import RawRecord
 from streams.settings import Settings
@@ -44,8 +45,7 @@ _ASK_S = 5.0
 _AGAIN_S = 1.0
 
 
-@dataclass(slots=True)
-class Record:
+class Record(Struct, gc=False):
     """A consumed record; as `streams.records.RawRecord`."""
 
     topic: str

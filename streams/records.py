@@ -1,8 +1,9 @@
 """What a consumed record is to us, and how it is named."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 
 class RawRecord(Protocol):
@@ -16,8 +17,7 @@ class RawRecord(Protocol):
     headers: Sequence[tuple[str, bytes]]
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(Struct, frozen=True, gc=False):
     """Where an event came from; `position` names its record for good."""
 
     topic: str

@@ -118,10 +118,10 @@ class RedisLink:
     async def _fly(self, asked: list[_Asked]) -> None:
         """One round trip. The client's own pipeline costs twice the processor time."""
         pool = self.client.connection_pool
-        packed = [hiredis.pack_command(command) for commands, _ in asked for command in commands]
+        packed = [_packed(command) for commands, _ in asked for command in commands]
         try:
             async with asyncio.timeout(self._timeout_s):
-                connection = await pool.get_connection()
+                connection = await pool.get_connection()  # type: ignore[no-untyped-call]
                 limit_s, connection.socket_timeout = connection.socket_timeout, None  # the limit is ours
                 try:
                     await connection.send_packed_command(b"".join(packed), check_health=False)
@@ -161,6 +161,11 @@ def _tell(found: "asyncio.Future[list[Any]]", replies: list[Any]) -> None:
         found.set_exception(refused)
     else:
         found.set_result(replies)
+
+
+def _packed(command: Command) -> bytes:
+    packed: bytes = hiredis.pack_command(command)  # type: ignore[arg-type]  # its stub knows tuples of one
+    return packed
 
 
 async def _reply(connection: AbstractConnection) -> Any:

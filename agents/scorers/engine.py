@@ -14,6 +14,7 @@ from agents.ports import ScoreInput, Scorer
 from agents.scorers import language
 from agents.scorers.lane import STOP_GRACE_S, Lane, Limits
 from agents.scorers.threads import DaemonThreads
+from agents.scorers.waiting import Call
 from schemas.score import Score, ScoreStatus
 
 log = logging.getLogger(__name__)
@@ -105,13 +106,29 @@ class ScoringEngine:
             UnknownPart: there is no scorer of that name: the caller's mistake, not the scorer's.
         """
         lanes = [self._lane(name) for name in (self._lanes if names is None else names)]
+        if not lanes:
+            return ()
         started = self._clock()
         due = started + (self._timeout_s if timeout_s is None else min(timeout_s, self._timeout_s))
         spoken = await self._language(item.text, lanes, due)
-        timed = await asyncio.gather(*(self._ask(lane, item, due, spoken) for lane in lanes))
+        calls = [lane.submit(item, due) if lane.covers(spoken) else None for lane in lanes]
+        await self._settled([(lane, call) for lane, call in zip(lanes, calls, strict=True) if call], due)
         return tuple(
-            self._finish(lane, score, at - started) for lane, (score, at) in zip(lanes, timed, strict=True)
+            self._finish(lane, _of(lane, call, spoken), (call.settled if call else self._clock()) - started)
+            for lane, call in zip(lanes, calls, strict=True)
         )
+
+    async def _settled(self, asked: Sequence[tuple[Lane, Call]], due: float) -> None:
+        """Until all calls are settled; at `due` those that are not have timed out."""
+        loop = asyncio.get_running_loop()
+        late = loop.call_later(max(0.0, due - self._clock()), _give_up, [call for _, call in asked])
+        try:
+            for _, call in asked:
+                await call.outcome
+        finally:
+            late.cancel()
+            for lane, call in asked:
+                lane.withdraw(call)
 
     def _lane(self, name: str) -> Lane:
         try:
@@ -131,19 +148,6 @@ class ScoringEngine:
                 log.warning("the language could not be detected: %s", type(error).__name__)
             return None
 
-    async def _ask(self, lane: Lane, item: ScoreInput, due: float, spoken: str | None) -> tuple[Score, float]:
-        """The score of one lane, and when it came."""
-        if not lane.covers(spoken):
-            return _without_value(lane, "unsupported", f"language: {spoken}"), self._clock()
-        call = lane.submit(item, due)
-        try:
-            await asyncio.wait([call.outcome], timeout=max(0.0, due - self._clock()))
-        finally:
-            lane.withdraw(call)
-        outcome = call.outcome.result() if call.outcome.done() else "timeout"
-        score = _without_value(lane, "failed", outcome) if isinstance(outcome, str) else outcome
-        return score, self._clock()
-
     def _finish(self, lane: Lane, score: Score, seconds: float) -> Score:
         score = replace(score, name=lane.name, version=lane.version, latency_ms=max(0.0, seconds * 1000))
         if self._observer is not None:
@@ -152,6 +156,19 @@ class ScoringEngine:
             except Exception:
                 log.exception("the observer of scores failed")
         return score
+
+
+def _give_up(calls: Sequence[Call]) -> None:
+    for call in calls:
+        call.settle("timeout")
+
+
+def _of(lane: Lane, call: Call | None, spoken: str | None) -> Score:
+    """What a settled call gave; without one the scorer does not know the language."""
+    if call is None:
+        return _without_value(lane, "unsupported", f"language: {spoken}")
+    outcome = call.outcome.result()
+    return _without_value(lane, "failed", outcome) if isinstance(outcome, str) else outcome
 
 
 def _without_value(lane: Lane, status: ScoreStatus, reason: str) -> Score:

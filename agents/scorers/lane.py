@@ -86,7 +86,7 @@ class Lane:
     def submit(self, item: ScoreInput, due: float) -> Call:
         """Queue an input that must be scored by `due`; where that cannot be, the call is settled already."""
         now = self._clock()
-        call = Call(item, now, due)
+        call = Call(item, now, due, self._clock)
         if self._pool is None:
             call.settle("stopped")
         elif now >= due:

@@ -2,7 +2,8 @@
 
 import asyncio
 import heapq
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from itertools import count
 
 from agents.ports import ScoreInput
@@ -16,13 +17,19 @@ BATCH_CHARS = 16_384
 
 
 class Call:
-    """One input at one scorer. `outcome` is a score, or why there is none; times are the engine's clock, in s."""
+    """One input at one scorer. `outcome` is a score, or why there is none, and came at `settled`.
 
-    __slots__ = ("abandoned", "arrived", "due", "item", "outcome", "waits")
+    Times are the engine's clock, in s.
+    """
 
-    def __init__(self, item: ScoreInput, arrived: float, due: float) -> None:
+    __slots__ = ("_clock", "abandoned", "arrived", "due", "item", "outcome", "settled", "waits")
+
+    def __init__(
+        self, item: ScoreInput, arrived: float, due: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.item = item
-        self.arrived, self.due = arrived, due
+        self.arrived, self.due, self.settled = arrived, due, due
+        self._clock = clock
         self.outcome: asyncio.Future[Score | str] = asyncio.get_running_loop().create_future()
         self.waits = False
         self.abandoned = False
@@ -35,6 +42,7 @@ class Call:
     def settle(self, outcome: Score | str) -> None:
         """Answer, unless there is an answer."""
         if not self.outcome.done():
+            self.settled = self._clock()
             self.outcome.set_result(outcome)
 
     def is_urgent(self, now: float) -> bool:
