@@ -3,6 +3,7 @@
 import random as randomness
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -99,6 +100,8 @@ class GenerationStage:
         self._prices = prices
         self._clock, self._sleep, self._random = clock, sleep, random
         self._on_error = on_error
+        # Prompts, routes and providers stay what they are while a worker runs.
+        self._planned = lru_cache(maxsize=1024)(self._new_plan)
 
     def describe(self, request: GenerationRequest, *, has_passages: bool) -> Lineage:
         """Prompt, system prompt, route and model that would serve the request.
@@ -183,44 +186,58 @@ class GenerationStage:
         return self._ended(context, "failed", problem, attempts=context.attempts + round_.calls)
 
     def _plan(self, request: GenerationRequest, has_passages: bool) -> _Plan:  # noqa: FBT001  # named by its callers
+        wanted = request.prompt
+        needed = frozenset[str]().union(*(message.media_types() for message in request.messages))
         try:
-            prompt = self._prompts.for_request(request, has_passages=has_passages)
-            name, route = self._routes.resolve(request.route)
+            plan = self._planned(
+                wanted and (wanted.name, wanted.version), has_passages, request.route, request.model, needed
+            )
         except UnknownPart as error:
             raise _unknown(error) from None
-        targets = self._able(request, route)
+        if not plan.targets:
+            raise self._unsupported(request, plan.route)
+        return plan
+
+    def _new_plan(
+        self,
+        wanted: tuple[str, str] | None,
+        has_passages: bool,  # noqa: FBT001
+        route: str | None,
+        model: str | None,
+        needed: frozenset[str],
+    ) -> _Plan:
+        """What serves all requests that want the same; no targets where none takes all content parts."""
+        prompt = (
+            self._prompts.resolve(*wanted) if wanted else self._prompts.default(has_passages=has_passages)
+        )
+        name, found = self._routes.resolve(route)
+        targets = [
+            _Asked(provider, model or target.model or provider.default_model, number)
+            for number, target in enumerate(found.targets)
+            if needed <= (provider := self._providers[target.provider]).media_types
+        ]
         lineage = Lineage(
             prompt=prompt.label,
             system_prompt=prompt.system_label,
             route=f"{name}/{self._routes.version}",
-            model=targets[0].label,
+            model=targets[0].label if targets else None,
         )
-        return _Plan(prompt, route, targets, lineage)
+        return _Plan(prompt, found, targets, lineage)
 
-    def _able(self, request: GenerationRequest, route: Route) -> list[_Asked]:
-        """The targets that take every content part of the request."""
-        providers = [self._providers[target.provider] for target in route.targets]
-        accepted: set[str] = set().union(*(provider.media_types for provider in providers))
-        needed: set[str] = set()
+    def _unsupported(self, request: GenerationRequest, route: Route) -> RequestRefused:
+        """Why no target of the route takes every content part of the request."""
+        accepted: set[str] = set().union(
+            *(self._providers[target.provider].media_types for target in route.targets)
+        )
         for number, message in enumerate(request.messages):
-            needed |= message.media_types()
             if strange := message.media_types() - accepted:
-                raise RequestRefused(
+                return RequestRefused(
                     "unsupported_content",
                     f"no model of this route takes {', '.join(sorted(strange))}",
                     f"$.messages[{number}].content",
                     f"one of {', '.join(['text', *sorted(accepted)])}",
                 )
-        targets = [
-            _Asked(provider, request.model or target.model or provider.default_model, number)
-            for number, (target, provider) in enumerate(zip(route.targets, providers, strict=True))
-            if needed <= provider.media_types
-        ]
-        if not targets:
-            raise RequestRefused(
-                "unsupported_content", "no model of this route takes all of it", "$.messages"
-            )
-        return targets
+        return RequestRefused("unsupported_content", "no model of this route takes all of it", "$.messages")
 
     async def _along_route(self, round_: "_Round") -> tuple[_Asked, Completion]:
         """The first target that answers. Content that one declined is offered to no other."""

@@ -59,7 +59,8 @@ def _read(kind: type[E], value: bytes) -> E:
         event: E = _decoder(kind).decode(value)
     except msgspec.ValidationError as error:
         raise _explained(str(error), value) from None
-    if _deeper_than(MAX_DEPTH, getattr(event, "metadata", None)):
+    metadata = getattr(event, "metadata", None)
+    if metadata and _deeper_than(MAX_DEPTH, metadata):
         raise DecodeError("invalid", "nested too deeply", "$.metadata", f"at most {MAX_DEPTH} levels")
     return event
 

@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
+from functools import lru_cache
 
 from msgspec import Struct
 
@@ -14,6 +15,7 @@ _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-
 
 _SPEC_VERSION = ("ce_specversion", b"1.0")
 _CONTENT_TYPE = ("content-type", b"application/json")
+_TYPES = {event: ("ce_type", channel.ce_type.encode()) for event, channel in BY_EVENT.items()}
 
 
 class EventHeaders(Struct, frozen=True, gc=False):
@@ -37,14 +39,20 @@ def ce_headers(
     written = [
         _SPEC_VERSION,
         ("ce_id", event_id.encode()),
-        ("ce_type", BY_EVENT[type(event)].ce_type.encode()),
+        _TYPES[type(event)],
         ("ce_source", source.encode()),
-        ("ce_time", time.isoformat().encode()),
+        ("ce_time", _in_utc(time) if time.tzinfo is UTC else time.isoformat().encode()),
         _CONTENT_TYPE,
     ]
     if traceparent:
         written.append(("traceparent", traceparent.encode()))
     return written
+
+
+@lru_cache(maxsize=8)
+def _in_utc(time: datetime) -> bytes:
+    """Events that are published together have one time. In other zones equal times may be written differently."""
+    return time.isoformat().encode()
 
 
 def read_headers(headers: Sequence[tuple[str, bytes]]) -> EventHeaders:

@@ -75,4 +75,7 @@ class GenerationRequest(Event, frozen=True, kw_only=True):
 
     def question(self) -> str:
         """The text of the last user message, which is what retrieval searches for."""
-        return next((m.text() for m in reversed(self.messages) if m.role == "user"), "")
+        for message in reversed(self.messages):
+            if message.role == "user":
+                return message.text()
+        return ""

@@ -14,7 +14,7 @@ from time import perf_counter
 from typing import Generic, Protocol, TypeVar
 
 import structlog
-from prometheus_client import Gauge, Histogram
+from prometheus_client import Histogram
 
 from agents.errors import Unprocessable
 from schemas.channels import BY_EVENT
@@ -84,7 +84,6 @@ class Delivery(Generic[E]):
     stopped: str | None = None
     """Why the stage takes no more records, when there is a reason."""
     _topic: str = field(init=False)
-    _gauge: Gauge = field(init=False)
     _duration: Histogram = field(init=False)
     _closing: asyncio.Event = field(init=False, default_factory=asyncio.Event)
     _letting_go: bool = field(init=False, default=False)
@@ -98,7 +97,7 @@ class Delivery(Generic[E]):
     def __post_init__(self) -> None:
         # As our tables name it, without an installation's prefix.
         self._topic = BY_EVENT[self.stage.event].topic
-        self._gauge = self.metrics.in_flight.labels(stage=self.stage.name)
+        self.metrics.in_flight.labels(stage=self.stage.name).set_function(lambda: len(self._tasks))
         self._duration = self.metrics.stage_duration_seconds.labels(stage=self.stage.name)
         self.metrics.stopped.labels(stage=self.stage.name).set(0)
 
@@ -176,7 +175,6 @@ class Delivery(Generic[E]):
         task = asyncio.create_task(work)
         if running is None:
             self._tasks[place] = task
-            self._gauge.set(len(self._tasks))
         task.add_done_callback(partial(self._done, place))
 
     async def _follow(self, running: "asyncio.Task[None]", ledger: Ledger, entry: Entry) -> None:
@@ -204,7 +202,6 @@ class Delivery(Generic[E]):
         self._left.set()
         if self._tasks.get(place) is task:
             del self._tasks[place]
-            self._gauge.set(len(self._tasks))
         if not task.cancelled() and (error := task.exception()):
             # Unacked on purpose: the partition waits, health fails, a restart reads the record again.
             log.critical("delivery.stuck", stage=self.stage.name, error=repr(error))

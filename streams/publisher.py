@@ -16,16 +16,16 @@ from schemas.headers import ce_headers
 from schemas.identity import key_of
 from streams.metrics import Metrics
 from streams.observe import observe
+from streams.outbox import Outbox, Outgoing, Refused
 from streams.records import Origin, RawRecord
 from streams.settings import Settings
-from streams.topics import MAX_RECORD_BYTES, physical
+from streams.topics import MAX_RECORD_BYTES, logical, physical
 
 log = structlog.get_logger(__name__)
 
 SOURCE = "/sluicegate"
 _MAX_DELAY_S = 5.0
-
-Headers = list[tuple[str, bytes]]
+_MAX_REQUEST_BYTES = MAX_RECORD_BYTES + 32 * 1024
 
 
 def new_producer(settings: Settings) -> AIOKafkaProducer:
@@ -37,7 +37,7 @@ def new_producer(settings: Settings) -> AIOKafkaProducer:
         # Under load batches fill while the one before is under way; without load waiting only delays.
         linger_ms=0,
         max_batch_size=256 * 1024,
-        max_request_size=MAX_RECORD_BYTES + 32 * 1024,
+        max_request_size=_MAX_REQUEST_BYTES,
         request_timeout_ms=20_000,
     )
 
@@ -48,7 +48,7 @@ class KafkaPublisher:
     def __init__(
         self, producer: AIOKafkaProducer, prefix: str, metrics: Metrics, clock: Callable[[], datetime]
     ) -> None:
-        self._producer = producer
+        self._outbox = Outbox(producer)
         self._prefix = prefix
         self._metrics = metrics
         self._clock = clock
@@ -58,67 +58,57 @@ class KafkaPublisher:
 
         Raises:
             ValueError: an event is not what its type allows; nothing was published.
+            MessageSizeTooLargeError: one is larger than our topics take; nothing was published.
         """
-        records = [self._record(event, origin) for event in events]
-        # One after the other into the producer's batches, then one wait for all: a task for each costs more.
-        sent = [await self._begin(*record) for record in records]
-        for record, confirmed in zip(records, sent, strict=True):
-            await self._confirmed(confirmed, *record)
+        now = self._clock()
+        await self._send([self._record(event, origin, now) for event in events])
         observe(events, self._metrics)
 
-    def _record(self, event: Event, origin: Origin) -> tuple[str, bytes, bytes, Headers]:
-        topic = channels.BY_EVENT[type(event)].topic
+    def _record(self, event: Event, origin: Origin, now: datetime) -> Outgoing:
         key = key_of(event)
-        headers = ce_headers(
-            event, getattr(event, "id", None) or key, SOURCE, self._clock(), origin.traceparent
-        )
-        return topic, key.encode(), encode(event), headers
+        headers = ce_headers(event, getattr(event, "id", None) or key, SOURCE, now, origin.traceparent)
+        topic, value = self._physical(channels.BY_EVENT[type(event)].topic), encode(event)
+        _check_size(len(value))
+        return Outgoing(topic, key.encode(), value, headers)
 
     async def dead_letter(self, record: RawRecord, letter: DeadLetter) -> None:
         """Set a record aside with its own headers, ours added; returns once the broker has confirmed it."""
         own = [(name, value) for name, value in record.headers if not name.startswith(OWN_PREFIXES)]
         # aiokafka sends no record without both key and value: an empty key stands for the missing one.
         key = b"" if record.key is None and record.value is None else record.key
-        await self._send(channels.DEAD_LETTERS, key, record.value, [*own, *letter.headers()])
+        headers = [*own, *letter.headers()]
+        _check_size(
+            len(key or b"") + len(record.value or b"") + sum(len(value or b"") for _, value in headers)
+        )
+        await self._send([Outgoing(self._physical(channels.DEAD_LETTERS), key, record.value, headers)])
 
-    async def _send(self, topic: str, key: bytes | None, value: bytes | None, headers: Headers) -> None:
-        await self._confirmed(await self._begin(topic, key, value, headers), topic, key, value, headers)
+    def _physical(self, topic: str) -> str:
+        return physical(topic, self._prefix)
 
-    async def _begin(
-        self, topic: str, key: bytes | None, value: bytes | None, headers: Headers
-    ) -> asyncio.Future[object]:
-        """Put a record among those to be sent; what is returned ends when the broker has confirmed it, or raises."""
-        try:
-            sent: asyncio.Future[object] = await self._producer.send(
-                physical(topic, self._prefix), value=value, key=key, headers=headers
-            )
-        except MessageSizeTooLargeError:
-            raise
-        except KafkaError as error:
-            sent = asyncio.get_running_loop().create_future()
-            sent.set_exception(error)
-        return sent
-
-    async def _confirmed(
-        self,
-        confirmed: asyncio.Future[object],
-        topic: str,
-        key: bytes | None,
-        value: bytes | None,
-        headers: Headers,
-    ) -> None:
-        """Wait for the broker, and send again until it has the record."""
+    async def _send(self, records: Sequence[Outgoing]) -> None:
+        """Until the broker has them all."""
         delay_s = 0.1
-        while True:
-            try:
-                await confirmed
-            except MessageSizeTooLargeError:
-                raise
-            except KafkaError as error:
-                self._metrics.publish_errors_total.labels(topic=topic).inc()
-                log.warning("publish.retry", topic=topic, error=repr(error), delay_s=delay_s)
-                await asyncio.sleep(delay_s)
-                delay_s = min(delay_s * 2, _MAX_DELAY_S)
-                confirmed = await self._begin(topic, key, value, headers)
-            else:
-                return
+        while refused := await self._refused(records):
+            for one in refused:
+                self._metrics.publish_errors_total.labels(topic=logical(one.record.topic, self._prefix)).inc()
+            topics = sorted({one.record.topic for one in refused})
+            log.warning("publish.retry", topics=topics, error=repr(refused[0].error), delay_s=delay_s)
+            await asyncio.sleep(delay_s)
+            delay_s = min(delay_s * 2, _MAX_DELAY_S)
+            records = [one.record for one in refused]
+
+    async def _refused(self, records: Sequence[Outgoing]) -> Sequence[Refused]:
+        """What of them is worth another try."""
+        try:
+            refused = await self._outbox.send(records)
+        except KafkaError as error:
+            return [Refused(record, error) for record in records]
+        for one in refused:
+            if isinstance(one.error, MessageSizeTooLargeError) or not isinstance(one.error, KafkaError):
+                raise one.error
+        return refused
+
+
+def _check_size(size: int) -> None:
+    if size > MAX_RECORD_BYTES:
+        raise MessageSizeTooLargeError(f"{size} bytes; our topics take {MAX_RECORD_BYTES}")

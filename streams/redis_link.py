@@ -1,8 +1,10 @@
 """One way to Redis: every command bounded in time, outages noticed, counted, and waited for only where it pays."""
 
 import asyncio
+import hashlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from functools import cache
 from typing import Any, TypeVar
 
 import hiredis
@@ -11,7 +13,7 @@ import structlog
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from streams.metrics import Metrics
 from streams.settings import Settings
@@ -96,12 +98,26 @@ class RedisLink:
         Raises:
             RedisError, OSError, TimeoutError: Redis is away, or refused one of them; others may have been run.
         """
-        loop = asyncio.get_running_loop()
-        found: asyncio.Future[list[Any]] = loop.create_future()
+        found: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
         if not self._waiting:
-            loop.call_soon(self._take_off)
+            found.get_loop().call_soon(self._take_off)
         self._waiting.append((commands, found))
         return await found
+
+    async def run(self, script: str, *arguments: str | bytes | int, beside: Sequence[Command] = ()) -> Any:
+        """Run a script, and other commands after it; returns what the script does.
+
+        By its hash, and by its text where Redis does not know it, as after a restart. `arguments` begin with the
+        number of keys.
+
+        Raises:
+            RedisError, OSError, TimeoutError: as `send`.
+        """
+        try:
+            found = await self.send(("EVALSHA", _hash(script), *arguments), *beside)
+        except NoScriptError:
+            found = await self.send(("EVAL", script, *arguments), *beside)
+        return found[0]
 
     def _take_off(self) -> None:
         if not self._waiting or len(self._flights) >= _FLIGHTS:
@@ -166,6 +182,12 @@ def _tell(found: "asyncio.Future[list[Any]]", replies: list[Any]) -> None:
 def _packed(command: Command) -> bytes:
     packed: bytes = hiredis.pack_command(command)  # type: ignore[arg-type]  # its stub knows tuples of one
     return packed
+
+
+@cache
+def _hash(script: str) -> str:
+    """As Redis names a script."""
+    return hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()
 
 
 async def _reply(connection: AbstractConnection) -> Any:

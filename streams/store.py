@@ -154,9 +154,9 @@ class RedisStore:
             kept.append(("SET", self._keys.answer(cache_key), answer, "EX", self._cache_life_s()))
 
         async def command(memory: str) -> bytes | int:
-            conclude = ("EVAL", scripts.CONCLUDE, 2, name, memory, step, packed, self._life_s)
-            found: list[bytes | int] = await self._link.send(conclude, *kept)
-            return found[0]
+            arguments = (2, name, memory, step, packed, self._life_s)
+            found: bytes | int = await self._link.run(scripts.CONCLUDE, *arguments, beside=kept)
+            return found
 
         earlier = await self._patiently("conclude", command)
         held = unpack(earlier) if isinstance(earlier, bytes) else None
@@ -218,9 +218,7 @@ class RedisStore:
         await pipe.execute()
 
     async def _eval(self, script: str, name: str, other: str, *arguments: str | int | bytes) -> Any:
-        # By text, not by hash: a Redis that was restarted knows no hash, and asking twice costs more than the text.
-        (found,) = await self._link.send(("EVAL", script, 2, name, other, *arguments))
-        return found
+        return await self._link.run(script, 2, name, other, *arguments)
 
     async def _patiently(self, operation: str, command: Callable[[str], Awaitable[T]]) -> T | None:
         """Run a command on a Redis that remembers; when that takes too long, on one that does not."""

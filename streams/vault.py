@@ -70,8 +70,8 @@ class RedisVault:
         digest = hashlib.sha256(redacted.text.encode("utf-8", "surrogatepass")).hexdigest()
 
         # In one step, so that nothing stays without an end.
-        command = ("EVAL", scripts.KEEP, 1, name, digest, sealed, self._life_s)
-        kept = bool(await self._link.once("vault", lambda: self._link.send(command)))
+        arguments = (1, name, digest, sealed, self._life_s)
+        kept = bool(await self._link.once("vault", lambda: self._link.run(scripts.KEEP, *arguments)))
         self._metrics.vault_writes_total.labels(result="kept" if kept else "lost").inc()
         if not kept:
             log.warning("vault.lost", tenant=request.tenant, request=request.id)

@@ -10,7 +10,6 @@ from pydantic import Field, RootModel
 from agents.errors import UnknownPart
 from agents.operator_files import Mistakes, content_hash, parse, read_document
 from agents.prompts.prompt import Prompt, PromptFile, compiled
-from schemas.request import GenerationRequest
 
 WITH_PASSAGES = "answer-from-passages"
 WITHOUT_PASSAGES = "chat"
@@ -89,15 +88,9 @@ class PromptLibrary:
                 return found[max(matching)]
         raise UnknownPart("prompt version", version, ["latest", *aliases, *(f"v{n}" for n in found)])
 
-    def for_request(self, request: GenerationRequest, *, has_passages: bool) -> Prompt:
-        """The prompt a request names, else the default.
-
-        Raises:
-            UnknownPart: as `resolve`.
-        """
-        if request.prompt is None:
-            return self.resolve(self._defaults[has_passages])
-        return self.resolve(request.prompt.name, request.prompt.version)
+    def default(self, *, has_passages: bool) -> Prompt:
+        """The prompt of requests that name none."""
+        return self.resolve(self._defaults[has_passages])
 
     def _named(self, name: str) -> Mapping[int, Prompt]:
         if name not in self._prompts:

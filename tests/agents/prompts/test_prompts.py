@@ -174,9 +174,8 @@ def test_templates_cannot_reach_out_of_their_sandbox(tmp_path: Path) -> None:
 
 
 def test_the_default_follows_the_passages(shipped: PromptLibrary) -> None:
-    assert shipped.for_request(request(), has_passages=True).name == "answer-from-passages"
-    assert shipped.for_request(request(), has_passages=False).name == "chat"
-    assert shipped.for_request(request(prompt=PromptRef(name="chat")), has_passages=True).name == "chat"
+    assert shipped.default(has_passages=True).name == "answer-from-passages"
+    assert shipped.default(has_passages=False).name == "chat"
 
 
 def test_every_mistake_in_every_file_is_told_at_once(tmp_path: Path) -> None:
