@@ -1,6 +1,6 @@
 """Any endpoint that speaks the OpenAI chat completion API: OpenAI, vLLM, llama.cpp, KServe, gateways.
 
-By aiohttp, not by the vendor's client, whose cost a call was the largest of all (`docs/performance.md`).
+Not by the vendor's client, whose cost a call was the largest of all (`docs/performance.md`).
 """
 
 import asyncio
@@ -8,20 +8,18 @@ import math
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import msgspec
 
 from agents.errors import ModelBadOutput, ModelRefused, ModelTimeout
 from agents.ports import Completion, ModelCall
+from agents.providers.http import ConnectTimeout, poster
 from agents.providers.openai_errors import of_status, of_transport
 from schemas.common import Usage
 
 OPENAI_URL = "https://api.openai.com/v1"
 _CHARACTERS_PER_TOKEN = 4
-_KEEP_ALIVE_S = 30.0
 
 
 class _Message(msgspec.Struct):
@@ -62,16 +60,17 @@ class OpenAIProvider:
         self.name = name
         self.default_model = default_model
         self.media_types = frozenset(media_types)
-        self._url = f"{(base_url or OPENAI_URL).rstrip('/')}/chat/completions"
-        self._connect_timeout_s = connect_timeout_s
-        self._headers = {
-            "Content-Type": "application/json",
-            "Accept": "application/json",
-            # Keys come from files that end in a newline, which no header may hold.
-            **({"Authorization": f"Bearer {api_key.strip()}"} if api_key else {}),
-            **(headers or {}),
-        }
-        self._open: aiohttp.ClientSession | None = None
+        self._posting = poster(
+            f"{(base_url or OPENAI_URL).rstrip('/')}/chat/completions",
+            {
+                "Content-Type": "application/json",
+                "Accept": "application/json",
+                # Keys come from files that end in a newline, which no header may hold.
+                **({"Authorization": f"Bearer {api_key.strip()}"} if api_key else {}),
+                **(headers or {}),
+            },
+            connect_timeout_s,
+        )
 
     async def complete(self, call: ModelCall) -> Completion:
         """Ask once; never longer than `call.timeout_s`.
@@ -79,46 +78,24 @@ class OpenAIProvider:
         Raises:
             ModelError: one of its kinds.
         """
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=min(self._connect_timeout_s, call.timeout_s))
         try:
-            # The client's timeouts are between bytes; ours is for the whole answer.
-            async with (
-                asyncio.timeout(call.timeout_s),
-                self._session().post(
-                    self._url,
-                    data=_encoder.encode(self._body(call)),
-                    headers={"Idempotency-Key": call.idempotency_key},
-                    timeout=timeout,
-                ) as response,
-            ):
-                value = await response.read()
-        except aiohttp.ClientError as error:
+            async with asyncio.timeout(call.timeout_s):
+                answer = await self._posting.post(
+                    _encoder.encode(self._body(call)), {"Idempotency-Key": call.idempotency_key}
+                )
+        except (aiohttp.ClientError, ConnectTimeout) as error:
             raise of_transport(error) from error
         except TimeoutError:
             raise ModelTimeout(f"no complete answer within {call.timeout_s:.1f} s") from None
         except OSError as error:
             raise of_transport(error) from error
-        if not 200 <= response.status < 300:
-            raise of_status(response.status, value, response.headers.get("Retry-After"), datetime.now(UTC))
-        return self._read(value, call)
+        if not 200 <= answer.status < 300:
+            raise of_status(answer.status, answer.body, answer.headers.get("retry-after"), datetime.now(UTC))
+        return self._read(answer.body, call)
 
     async def aclose(self) -> None:
         """Release connections."""
-        if self._open is not None:
-            await self._open.close()
-
-    def _session(self) -> aiohttp.ClientSession:
-        """Opened with the first call: it belongs to the event loop that runs then."""
-        if self._open is None:
-            self._open = aiohttp.ClientSession(
-                # The window bounds how many calls there are at once.
-                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE_S),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                headers=self._headers,
-                # Looked up once: aiohttp itself asks the environment, in a thread, for every call.
-                proxy=_proxy_of(self._url),
-            )
-        return self._open
+        await self._posting.aclose()
 
     def _body(self, call: ModelCall) -> dict[str, Any]:
         optional = {
@@ -158,12 +135,6 @@ class OpenAIProvider:
             usage=usage or _estimated(call, text),
             usage_estimated=usage is None,
         )
-
-
-def _proxy_of(url: str) -> str | None:
-    """The proxy that the environment names for an address."""
-    parts = urlsplit(url)
-    return None if proxy_bypass(parts.netloc) else getproxies().get(parts.scheme)
 
 
 _FINISH_REASONS = ("stop", "length", "tool_calls", "function_call", None)
