@@ -29,7 +29,7 @@ examples:
                                                          Sluicegate alone, while you change it
   python -m benchmarks --workloads hop --peers "faust,aiokafka (concurrent)"
   python -m benchmarks --workloads scaling,memory --add  measured anew; latest.json keeps the other workloads
-  SLUICEGATE_CHUNK_SIZE=256 python -m benchmarks --workloads hop --peers none
+  SLUICEGATE_CHUNK_SIZE=64 python -m benchmarks --workloads hop --peers none
                                                          with another setting
 
 It writes latest.json (every workload, peer, round and ratio), latest.md and plots. Run it on a machine that does

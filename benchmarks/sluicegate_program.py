@@ -4,7 +4,7 @@
 
 The scorer is the same trivial one that the peers have; the policy looks at it and at nothing else. Variables that
 begin with `SLUICEGATE_` and are set already win over what is made here, so that a setting can be tried:
-`SLUICEGATE_CHUNK_SIZE=256 python -m benchmarks --workloads slow --peers none`.
+`SLUICEGATE_CHUNK_SIZE=64 python -m benchmarks --workloads slow --peers none`.
 
 With `BENCH_WORKLOAD=hop` it is one stage that gives each request back, under our delivery rule and in a Faust app.
 """

@@ -250,7 +250,7 @@ def new_app(stage: str, settings: Settings) -> StageApp:
         topic_allow_declare=False,
         # A rebalance must not wait for slow model calls: work of lost partitions is dropped and read again.
         stream_wait_empty=False,
-        stream_buffer_maxsize=4,
+        stream_buffer_maxsize=1,
         broker_session_timeout=settings.session_timeout_s,
         broker_commit_interval=0.5,
     )

@@ -90,6 +90,7 @@ class Delivery(Generic[E]):
     _assignment: int = field(init=False, default=0)
     _busy: int = field(init=False, default=0)
     _left: asyncio.Event = field(init=False, default_factory=asyncio.Event)
+    _loop: asyncio.AbstractEventLoop = field(init=False)
     _tasks: dict[Place, asyncio.Task[None]] = field(init=False, default_factory=dict)
     _ledgers: dict[Partition, tuple[object, Ledger]] = field(init=False, default_factory=dict)
     _lanes: dict[tuple[str, str], asyncio.Event] = field(init=False, default_factory=dict)
@@ -124,7 +125,7 @@ class Delivery(Generic[E]):
         """
         if self._closing.is_set() or self._letting_go:
             return True  # not begun: whoever gets the partition reads it again
-        assignment = self._assignment
+        assignment, self._loop = self._assignment, asyncio.get_running_loop()
         ledger = await self._ledger(records[0], generation, follows)
         if ledger is None:
             return False
@@ -172,7 +173,7 @@ class Delivery(Generic[E]):
         running = self._tasks.get(place)
         work = self._follow(running, ledger, entry) if running else self._finish(record, ledger, entry)
         self._busy += 1
-        task = asyncio.create_task(work)
+        task = self._loop.create_task(work)
         if running is None:
             self._tasks[place] = task
         task.add_done_callback(partial(self._done, place))

@@ -82,8 +82,12 @@ class Outbox:
 
     def __init__(self, producer: AIOKafkaProducer) -> None:
         self._producer = producer
+        self._places: dict[str, list[TopicPartition]] = {}
+        self._open: dict[TopicPartition, _Batch] = {}
         self._waiting: dict[int | None, dict[TopicPartition, list[_Batch]]] = {}
         self._flying: dict[int | None, asyncio.Task[None]] = {}
+        # A topic may have got more partitions.
+        producer.client.cluster.add_listener(lambda _: self._places.clear())
 
     async def send(self, records: Sequence[Outgoing]) -> list[Refused]:
         """Return once the broker has confirmed or refused every record; those it refused.
@@ -101,26 +105,30 @@ class Outbox:
 
     def _place(self, record: Outgoing) -> TopicPartition | None:
         """By the hash of the key, as Kafka's own clients choose; None while the topic is not known."""
-        partitions = self._producer.client.cluster.partitions_for_topic(record.topic)
-        if not partitions:
+        places = self._places.get(record.topic)
+        if places is None:
             return None
-        count = len(partitions)
-        number = random.randrange(count) if record.key is None else _hash(record.key) % count  # noqa: S311
-        return TopicPartition(record.topic, number)
+        if record.key is None:
+            return random.choice(places)  # noqa: S311
+        return places[_hash(record.key) % len(places)]
 
     async def _looked_up(self, record: Outgoing) -> TopicPartition:
-        await self._producer.partitions_for(record.topic)
-        place = self._place(record)
-        if place is None:
+        numbers = await self._producer.partitions_for(record.topic)
+        if not numbers:
             raise UnknownTopicOrPartitionError(record.topic)
+        self._places[record.topic] = [TopicPartition(record.topic, number) for number in sorted(numbers)]
+        place = self._place(record)
+        assert place is not None
         return place
 
     def _add(self, place: TopicPartition, record: Outgoing, sending: _Sending) -> None:
+        batch = self._open.get(place)
+        if batch is not None and batch.add(record, sending):
+            return
+        batch = self._open[place] = _Batch(place, self._producer)
+        batch.add(record, sending)
         broker = self._producer.client.cluster.leader_for_partition(place)
-        batches = self._waiting.setdefault(broker, {}).setdefault(place, [])
-        if not batches or not batches[-1].add(record, sending):
-            batches.append(_Batch(place, self._producer))
-            batches[-1].add(record, sending)
+        self._waiting.setdefault(broker, {}).setdefault(place, []).append(batch)
         if broker not in self._flying:
             self._flying[broker] = asyncio.create_task(self._fly(broker))
 
@@ -137,6 +145,9 @@ class Outbox:
             del self._flying[broker]
 
     async def _round(self, batches: Sequence[_Batch]) -> None:
+        for batch in batches:
+            if self._open.get(batch.place) is batch:
+                del self._open[batch.place]
         begun = [(batch, await self._begun(batch)) for batch in batches]
         for batch, sent in begun:
             batch.told(await _error(sent))
@@ -146,10 +157,17 @@ class Outbox:
             sent: asyncio.Future[object] = await self._producer.send_batch(
                 batch.builder, batch.place.topic, partition=batch.place.partition
             )
+        except AssertionError:  # the topic was made anew, with fewer partitions
+            return _refused(UnknownTopicOrPartitionError(batch.place.topic))
         except Exception as error:
-            sent = asyncio.get_running_loop().create_future()
-            sent.set_exception(error)
+            return _refused(error)
         return sent
+
+
+def _refused(error: Exception) -> "asyncio.Future[object]":
+    sent: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+    sent.set_exception(error)
+    return sent
 
 
 @lru_cache(maxsize=8192)

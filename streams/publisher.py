@@ -88,25 +88,26 @@ class KafkaPublisher:
     async def _send(self, records: Sequence[Outgoing]) -> None:
         """Until the broker has them all."""
         delay_s = 0.1
-        while refused := await self._refused(records):
-            for one in refused:
-                self._metrics.publish_errors_total.labels(topic=logical(one.record.topic, self._prefix)).inc()
-            topics = sorted({one.record.topic for one in refused})
-            log.warning("publish.retry", topics=topics, error=repr(refused[0].error), delay_s=delay_s)
+        while True:
+            try:
+                refused = await self._outbox.send(records)
+            except KafkaError as error:
+                refused = [Refused(record, error) for record in records]
+            if not refused:
+                return
+            self._note(refused, delay_s)
             await asyncio.sleep(delay_s)
             delay_s = min(delay_s * 2, _MAX_DELAY_S)
             records = [one.record for one in refused]
 
-    async def _refused(self, records: Sequence[Outgoing]) -> Sequence[Refused]:
-        """What of them is worth another try."""
-        try:
-            refused = await self._outbox.send(records)
-        except KafkaError as error:
-            return [Refused(record, error) for record in records]
+    def _note(self, refused: Sequence[Refused], delay_s: float) -> None:
+        """Tell of what is sent again; raises what is no use to send again."""
         for one in refused:
             if isinstance(one.error, MessageSizeTooLargeError) or not isinstance(one.error, KafkaError):
                 raise one.error
-        return refused
+            self._metrics.publish_errors_total.labels(topic=logical(one.record.topic, self._prefix)).inc()
+        topics = sorted({one.record.topic for one in refused})
+        log.warning("publish.retry", topics=topics, error=repr(refused[0].error), delay_s=delay_s)
 
 
 def _check_size(size: int) -> None:

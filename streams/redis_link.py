@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from functools import cache
 from typing import Any, TypeVar
 
@@ -104,20 +104,19 @@ class RedisLink:
         self._waiting.append((commands, found))
         return await found
 
-    async def run(self, script: str, *arguments: str | bytes | int, beside: Sequence[Command] = ()) -> Any:
-        """Run a script, and other commands after it; returns what the script does.
+    async def run(self, script: str, *arguments: str | bytes | int) -> Any:
+        """Run a script by its hash, and by its text where Redis does not know it, as after a restart.
 
-        By its hash, and by its text where Redis does not know it, as after a restart. `arguments` begin with the
-        number of keys.
+        `arguments` begin with the number of keys.
 
         Raises:
             RedisError, OSError, TimeoutError: as `send`.
         """
         try:
-            found = await self.send(("EVALSHA", _hash(script), *arguments), *beside)
+            (found,) = await self.send(("EVALSHA", _hash(script), *arguments))
         except NoScriptError:
-            found = await self.send(("EVAL", script, *arguments), *beside)
-        return found[0]
+            (found,) = await self.send(("EVAL", script, *arguments))
+        return found
 
     def _take_off(self) -> None:
         if not self._waiting or len(self._flights) >= _FLIGHTS:

@@ -90,13 +90,15 @@ return #KEYS
 
 CONCLUDE = f"""
 {_REMEMBERS}
+if KEYS[3] ~= '' then redis.call('SET', KEYS[3], ARGV[4], 'EX', ARGV[5]) end
 if redis.call('HSETNX', KEYS[1], ARGV[1], ARGV[2]) == 1 then
   redis.call('EXPIRE', KEYS[1], ARGV[3])
   return 1
 end
 return redis.call('HGET', KEYS[1], ARGV[1])
 """
-"""step, conclusion, life in s -> FORGOTTEN | 1 | the earlier conclusion"""
+"""step, conclusion, life in s, answer, its life in s; KEYS[3] names the answer, or is empty
+-> FORGOTTEN | 1 | the earlier conclusion"""
 
 REMIND = """
 if redis.call('HSETNX', KEYS[1], ARGV[1], ARGV[2]) == 1 then redis.call('EXPIRE', KEYS[1], ARGV[3]) end

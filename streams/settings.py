@@ -71,7 +71,7 @@ class Settings(BaseSettings):
     embedder_options: dict[str, str] = Field(default_factory=dict, description="Options of the embedder")
 
     in_flight: int = Field(256, ge=1, le=10_000, description="Records a stage works on at once")
-    chunk_size: int = Field(64, ge=1, le=1_000, description="Records Faust hands over at once")
+    chunk_size: int = Field(256, ge=1, le=1_000, description="Records Faust hands over at once")
     max_request_bytes: int = Field(1024 * 1024, ge=1024, description="A larger request is a dead letter")
     session_timeout_s: float = Field(
         10.0, ge=6.0, description="A worker silent for so long loses its partitions"

@@ -29,7 +29,7 @@ from streams.journal import pack, unpack
 from streams.keys import Keys
 from streams.metrics import Metrics
 from streams.rebuild import Rebuild, Recall, nothing
-from streams.redis_link import Command, RedisLink
+from streams.redis_link import RedisLink
 from streams.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -146,16 +146,14 @@ class RedisStore:
     ) -> Sequence[Event]:
         """Write the verdict on a draft, or the resolution of its review, unless there is one; returns what holds."""
         name, packed = self._keys.of(request), pack(events)
-
-        kept: list[Command] = []
+        kept: tuple[str, bytes] = "", b""
         if cache_key is not None and self._cache_ttl_s:
             response = next(event for event in events if isinstance(event, GenerationResponse))
-            answer = encode(response)
-            kept.append(("SET", self._keys.answer(cache_key), answer, "EX", self._cache_life_s()))
+            kept = self._keys.answer(cache_key), encode(response)
 
         async def command(memory: str) -> bytes | int:
-            arguments = (2, name, memory, step, packed, self._life_s)
-            found: bytes | int = await self._link.run(scripts.CONCLUDE, *arguments, beside=kept)
+            arguments = (step, packed, self._life_s, kept[1], self._cache_life_s())
+            found: bytes | int = await self._link.run(scripts.CONCLUDE, 3, name, memory, kept[0], *arguments)
             return found
 
         earlier = await self._patiently("conclude", command)

@@ -22,7 +22,7 @@ _READS = (True, True, False, True)
 _PUBLISHES = (True, False, True, True)
 _LAST = len(STEPS) - 1
 _NEVER = float("inf")
-_CHUNK = 64
+_CHUNK = 256
 """As the setting `chunk_size` is unless changed."""
 
 
