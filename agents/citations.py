@@ -15,6 +15,8 @@ def cited_numbers(answer: str) -> list[int]:
 
     Marks inside code are not citations, nor is `[0]`, nor what has four digits or more (`[2024]` is a year).
     """
+    if "[" not in answer:
+        return []
     found: dict[int, None] = {}
     for mark in _MARK.finditer(_CODE.sub(lambda code: " " * len(code[0]), answer)):
         for first, last in _PIECE.findall(mark[1]):

@@ -187,7 +187,9 @@ class GenerationStage:
 
     def _plan(self, request: GenerationRequest, has_passages: bool) -> _Plan:  # noqa: FBT001  # named by its callers
         wanted = request.prompt
-        needed = frozenset[str]().union(*(message.media_types() for message in request.messages))
+        needed: frozenset[str] = frozenset()
+        for message in request.messages:
+            needed |= message.media_types()
         try:
             plan = self._planned(
                 wanted and (wanted.name, wanted.version), has_passages, request.route, request.model, needed

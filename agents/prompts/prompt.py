@@ -116,7 +116,7 @@ class Prompt:
         values = {name: variable.default for name, variable in self.file.variables.items()} | given
         numbered = [_shown(number, passage) for number, passage in enumerate(passages, 1)]
         try:
-            system = self._system.render(values).strip()
+            system = self._system.render(values).strip() if values else _constant(self._system)
             asked = self._template.render(values, question=request.question(), passages=numbered).strip()
         except (TemplateError, ArithmeticError, LookupError, TypeError, ValueError) as error:
             raise RequestRefused(
@@ -124,6 +124,12 @@ class Prompt:
             ) from None
         head = [Message(role="system", content=system)] if system else []
         return [*head, *_with_question(request.messages, asked)]
+
+
+@lru_cache(maxsize=1024)
+def _constant(template: Template) -> str:
+    """A system prompt of a file that declares no variables."""
+    return template.render().strip()
 
 
 def _refused(name: str, reason: str, expected: str) -> RequestRefused:

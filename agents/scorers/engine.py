@@ -63,16 +63,13 @@ class ScoringEngine:
             if scorer.name in self._lanes:
                 raise ConfigurationError(f"two scorers are named {scorer.name!r}")
             self._lanes[scorer.name] = Lane(scorer, limits or Limits(), clock)
+        self.versions = {name: lane.version for name, lane in self._lanes.items()}
+        """Scorer name to `name@hash`, for the lineage."""
         self._timeout_s = timeout_s
         self._observer = observer
         self._detect = detect
         self._detecting: DaemonThreads | None = None
         self._clock = clock
-
-    @property
-    def versions(self) -> dict[str, str]:
-        """Scorer name to `name@hash`, for the lineage."""
-        return {name: lane.version for name, lane in self._lanes.items()}
 
     async def start(self) -> None:
         """Start the lanes in the running event loop. Before, and after `aclose`, calls fail as `stopped`."""
