@@ -153,6 +153,7 @@ class Outbox:
             batch.told(await _error(sent))
 
     async def _begun(self, batch: _Batch) -> "asyncio.Future[object]":
+        batch.builder.close()
         try:
             sent: asyncio.Future[object] = await self._producer.send_batch(
                 batch.builder, batch.place.topic, partition=batch.place.partition

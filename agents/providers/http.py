@@ -241,6 +241,7 @@ class _Connection(asyncio.Protocol):
         """The server says no more: the end of an answer that told no length, or of one that was cut."""
         if self._ends_with_connection:
             self._done(is_last=True)
+        self.is_free = False
         return False
 
     def connection_lost(self, error: Exception | None) -> None:
