@@ -183,6 +183,11 @@ def test_a_kill_during_the_call_excuses_the_next_one() -> None:
     assert (verdict.calls_repeated_in_flight, verdict.broken()) == (1, {})
 
 
+def test_a_call_that_the_server_began_to_read_after_the_kill_was_sent_before_it() -> None:
+    verdict = calls(call(0.05, 0.1), call(5, 6, worker="w1-2"), kills={"w1-1": 0.0})
+    assert (verdict.calls_repeated_in_flight, verdict.broken()) == (1, {})
+
+
 def test_a_kill_right_after_the_answer_excuses_too_and_is_measured() -> None:
     verdict = calls(call(0, 2), call(5, 6, worker="w1-2"), kills={"w1-1": 2.25})
     assert (verdict.calls_repeated_in_flight, verdict.longest_kill_after_answer_s) == (1, 0.25)

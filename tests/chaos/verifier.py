@@ -222,6 +222,9 @@ def _judge_repeat(evidence: Evidence, verdict: Verdict, bought: Call, again: Cal
 
 
 def _killed_during(evidence: Evidence, call: Call) -> bool:
-    """Whether its worker was killed while the call ran, or before its answer can have been journalled."""
+    """Whether its worker was killed while the call ran, or before its answer can have been journalled.
+
+    Also where the kill came first: what had been sent by then, a busy server begins to read a moment later.
+    """
     killed_at = evidence.kills.get(call.worker)
-    return killed_at is not None and call.start <= killed_at <= call.end + ON_ITS_WAY_S
+    return killed_at is not None and killed_at <= call.end + ON_ITS_WAY_S
