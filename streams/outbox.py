@@ -125,8 +125,9 @@ class Outbox:
         batch = self._open.get(place)
         if batch is not None and batch.add(record, sending):
             return
-        batch = self._open[place] = _Batch(place, self._producer)
-        batch.add(record, sending)
+        batch = _Batch(place, self._producer)
+        batch.add(record, sending)  # raises what cannot be packed; the next ones must not wait for it
+        self._open[place] = batch
         broker = self._producer.client.cluster.leader_for_partition(place)
         self._waiting.setdefault(broker, {}).setdefault(place, []).append(batch)
         if broker not in self._flying:
