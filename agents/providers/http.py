@@ -46,7 +46,7 @@ class Poster(Protocol):
     """Sends bodies to one address."""
 
     async def post(self, body: bytes, headers: Mapping[str, str]) -> Answer:
-        """Send it once, with these headers besides those of all.
+        """Send it once, with these headers besides those of all; none may be among both.
 
         Raises:
             aiohttp.ClientError, OSError, TimeoutError: no whole answer came.
@@ -61,9 +61,17 @@ class Poster(Protocol):
 def poster(url: str, headers: Mapping[str, str], connect_timeout_s: float) -> Poster:
     """What sends to that address; `headers` go with every request."""
     whole = AiohttpPoster(url, headers, connect_timeout_s)
-    if whole.proxy or not _PLAIN.fullmatch(url) or not all(map(_is_field, headers.items())):
+    plain = _PLAIN.fullmatch(url) and _is_port(url) and all(map(_is_field, headers.items()))
+    if whole.proxy or not plain:
         return whole
     return DirectPoster(urlsplit(url), headers, connect_timeout_s, whole)
+
+
+def _is_port(url: str) -> bool:
+    try:
+        return urlsplit(url).port != 0
+    except ValueError:
+        return False
 
 
 def _is_field(header: tuple[str, str]) -> bool:
@@ -133,13 +141,13 @@ class DirectPoster:
         ours = {name: value for name, value in ours.items() if name.lower() not in given}
         self._head = f"POST {target} HTTP/1.1\r\n".encode() + _lines(ours) + _lines(headers)
         self._elsewhere = elsewhere
-        self._moved = False
+        self._moved = self._closed = False
         self._idle: deque[_Connection] = deque()  # the one used last at the end
         self._context: ssl.SSLContext | None = None
 
     async def post(self, body: bytes, headers: Mapping[str, str]) -> Answer:
         """As `Poster.post`."""
-        if not self._moved:
+        if not self._moved and all(map(_is_field, headers.items())):
             answer = await self._once(body, headers)
             if answer.status not in _REDIRECTS:
                 return answer
@@ -147,12 +155,12 @@ class DirectPoster:
         return await self._elsewhere.post(body, headers)
 
     async def _once(self, body: bytes, headers: Mapping[str, str]) -> Answer:
-        connection = self._kept() or await self._opened()
         head = b"%s%sContent-Length: %d\r\n\r\n" % (self._head, _lines(headers), len(body))
+        connection = self._kept() or await self._opened()
         try:
             return await connection.exchange(head + body)
         finally:
-            if connection.is_free:
+            if connection.is_free and not self._closed:
                 self._idle.append(connection)
             else:
                 connection.close()
@@ -164,8 +172,9 @@ class DirectPoster:
             self._idle.popleft().close()
         while self._idle:
             connection = self._idle.pop()
-            if connection.is_free:  # else the server closed it
+            if connection.is_free:  # else the server closed it, or says what nobody asked for
                 return connection
+            connection.close()
         return None
 
     async def _opened(self) -> "_Connection":
@@ -186,6 +195,7 @@ class DirectPoster:
 
     async def aclose(self) -> None:
         """As `Poster.aclose`."""
+        self._closed = True
         while self._idle:
             self._idle.pop().close()
         await self._elsewhere.aclose()
@@ -251,8 +261,10 @@ class _Connection(asyncio.Protocol):
     # The parser's side.
 
     def on_message_begin(self) -> None:
-        """An answer begins."""
+        """An answer begins, asked for or not."""
         self._headers, self._body = {}, []
+        if self._answer is None:
+            self.is_free = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """One of its fields; of several with one name the last one."""
