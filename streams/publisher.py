@@ -26,6 +26,7 @@ log = structlog.get_logger(__name__)
 SOURCE = "/sluicegate"
 _MAX_DELAY_S = 5.0
 _MAX_REQUEST_BYTES = MAX_RECORD_BYTES + 32 * 1024
+"""A dead letter is the largest record there may be, and what we say of it."""
 
 
 def new_producer(settings: Settings) -> AIOKafkaProducer:
@@ -68,7 +69,7 @@ class KafkaPublisher:
         key = key_of(event)
         headers = ce_headers(event, getattr(event, "id", None) or key, SOURCE, now, origin.traceparent)
         topic, value = self._physical(channels.BY_EVENT[type(event)].topic), encode(event)
-        _check_size(len(value))
+        _check_size(len(value), MAX_RECORD_BYTES)
         return Outgoing(topic, key.encode(), value, headers)
 
     async def dead_letter(self, record: RawRecord, letter: DeadLetter) -> None:
@@ -77,9 +78,8 @@ class KafkaPublisher:
         # aiokafka sends no record without both key and value: an empty key stands for the missing one.
         key = b"" if record.key is None and record.value is None else record.key
         headers = [*own, *letter.headers()]
-        _check_size(
-            len(key or b"") + len(record.value or b"") + sum(len(value or b"") for _, value in headers)
-        )
+        size = len(key or b"") + len(record.value or b"") + sum(len(value or b"") for _, value in headers)
+        _check_size(size, _MAX_REQUEST_BYTES)
         await self._send([Outgoing(self._physical(channels.DEAD_LETTERS), key, record.value, headers)])
 
     def _physical(self, topic: str) -> str:
@@ -110,6 +110,6 @@ class KafkaPublisher:
         log.warning("publish.retry", topics=topics, error=repr(refused[0].error), delay_s=delay_s)
 
 
-def _check_size(size: int) -> None:
-    if size > MAX_RECORD_BYTES:
-        raise MessageSizeTooLargeError(f"{size} bytes; our topics take {MAX_RECORD_BYTES}")
+def _check_size(size: int, most: int) -> None:
+    if size > most:
+        raise MessageSizeTooLargeError(f"{size} bytes; at most {most} can be written")

@@ -18,16 +18,18 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from msgspec.structs import replace
 from prometheus_client import CollectorRegistry
 
-from schemas.channels import COSTS, RESPONSES
+from schemas.channels import COSTS, DEAD_LETTERS, RESPONSES
 from schemas.codec import encode
 from schemas.common import Message as Said
 from schemas.cost import CostEvent
+from schemas.dead_letter import DeadLetter
 from schemas.examples import FULL, MINIMAL
 from schemas.response import Choice, GenerationResponse
 from streams.embedded import ApacheKafka, EmbeddedBroker
 from streams.metrics import Metrics
 from streams.outbox import Outbox, Outgoing
 from streams.publisher import KafkaPublisher, new_producer
+from streams.reader import Record
 from streams.records import Origin
 from streams.settings import Settings
 from streams.topics import MAX_RECORD_BYTES, TOPICS
@@ -223,6 +225,19 @@ async def test_who_sent_a_record_that_the_broker_refuses_is_told_and_no_other(ap
     assert [(one.record, type(one.error)) for one in first] == [(large, MessageSizeTooLargeError)]
     found = await asyncio.to_thread(read, apache_kafka.bootstrap, topic, 3)
     assert sorted(one.value() for one in found) == [b"1", b"2", b"3"]
+
+
+async def test_the_largest_record_there_may_be_fits_into_the_dead_letters(kafka: Broker, producer) -> None:
+    prefix = create(kafka.bootstrap, DEAD_LETTERS)
+    publish, _ = publisher(producer, prefix)
+    letter = DeadLetter(
+        topic="t", partition=0, offset=7, stage="retrieval", reason="too_large", message="large"
+    )
+    record = Record("t", 0, 7, b"k" * 100, b"x" * MAX_RECORD_BYTES, [("own", b"1")])
+    async with asyncio.timeout(30):
+        await publish.dead_letter(record, letter)
+    (found,) = await asyncio.to_thread(read, kafka.bootstrap, prefix + DEAD_LETTERS, 1)
+    assert (found.key(), found.value(), found.headers()[0]) == (record.key, record.value, ("own", b"1"))
 
 
 def response(size: int) -> GenerationResponse:
