@@ -134,8 +134,9 @@ def consumer_of(settings: Settings, group: str) -> Consumer:
             # When the queue below is full, fetching goes on so soon after it has room again.
             "fetch.queue.backoff.ms": 20,
             # Read ahead for the next moment, not for the next minute: it is memory of each stage.
-            "queued.min.messages": 1_000,
-            "queued.max.messages.kbytes": 8 * 1024,
+            "queued.min.messages": 250,
+            "queued.max.messages.kbytes": 2 * 1024,
+            "fetch.message.max.bytes": 256 * 1024,
             "check.crcs": True,
             "reconnect.backoff.ms": 50,
             "reconnect.backoff.max.ms": 1_000,
