@@ -260,7 +260,7 @@ class Reader:
                 continue
             topic, partition = message.topic(), message.partition()
             record = Record(
-                topic, partition, message.offset(), message.key(), message.value(), _headers(message)
+                topic, partition, message.offset(), message.key(), message.value(), message.headers() or ()
             )
             found.setdefault((topic, partition), []).append(record)
         if not found:
@@ -345,14 +345,6 @@ class Reader:
             self._obey(_STANDSTILL_S)
         if not asked.cancelled():  # the loop is ending
             asked.result()
-
-
-def _headers(message: Message) -> Sequence[tuple[str, bytes]]:
-    """A record's headers; none where a name is not UTF-8, which confluent-kafka cannot say."""
-    try:
-        return message.headers() or ()
-    except (SystemError, UnicodeDecodeError):
-        return ()
 
 
 def _wake_up() -> None:
