@@ -203,7 +203,7 @@ class GenerationStage:
     def _new_plan(
         self,
         wanted: tuple[str, str] | None,
-        has_passages: bool,  # noqa: FBT001
+        has_passages: bool,  # noqa: FBT001  # as above
         route: str | None,
         model: str | None,
         needed: frozenset[str],

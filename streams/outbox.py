@@ -109,7 +109,7 @@ class Outbox:
         if places is None:
             return None
         if record.key is None:
-            return random.choice(places)  # noqa: S311
+            return random.choice(places)  # noqa: S311  # no secret
         return places[_hash(record.key) % len(places)]
 
     async def _looked_up(self, record: Outgoing) -> TopicPartition:

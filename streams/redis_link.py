@@ -136,7 +136,7 @@ class RedisLink:
         packed = [_packed(command) for commands, _ in asked for command in commands]
         try:
             async with asyncio.timeout(self._timeout_s):
-                connection = await pool.get_connection()  # type: ignore[no-untyped-call]
+                connection = await pool.get_connection()  # type: ignore[no-untyped-call]  # redis-py's
                 limit_s, connection.socket_timeout = connection.socket_timeout, None  # the limit is ours
                 try:
                     await connection.send_packed_command(b"".join(packed), check_health=False)

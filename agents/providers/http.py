@@ -1,7 +1,7 @@
 """POST requests to one address: a small HTTP/1.1 client of our own, and aiohttp where more is asked for.
 
-A call by aiohttp costs 70 to 90 us of Python, more than all else that a stage does for it; written straight to the
-socket, with llhttp's parser reading the answer, it costs a fifth of that (`docs/performance.md`). Proxies, redirects
+A call by aiohttp costs 83 to 103 us of processor time; written straight to the socket, with llhttp's parser reading
+the answer, it costs 25 to 35 (`docs/performance.md`). Proxies, redirects
 and addresses that are not plain go through aiohttp.
 """
 
