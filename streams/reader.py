@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from operator import methodcaller
 from queue import Empty, SimpleQueue
 from typing import Any, Protocol, TypeVar
 
@@ -43,6 +44,12 @@ _STANDSTILL_S = 0.1
 """How long anything may wait for the thread while it waits itself."""
 _ASK_S = 5.0
 _AGAIN_S = 1.0
+
+_read_headers = methodcaller("headers")
+"""Not `message.headers()`: the interpreter specialises such a call, and then does not see that it has failed.
+
+confluent-kafka sets an error and returns a list with a hole; the next call, whichever that is, would raise.
+"""
 
 
 class Record(Struct, gc=False):
@@ -260,7 +267,7 @@ class Reader:
                 continue
             topic, partition = message.topic(), message.partition()
             record = Record(
-                topic, partition, message.offset(), message.key(), message.value(), message.headers() or ()
+                topic, partition, message.offset(), message.key(), message.value(), _headers(message)
             )
             found.setdefault((topic, partition), []).append(record)
         if not found:
@@ -345,6 +352,21 @@ class Reader:
             self._obey(_STANDSTILL_S)
         if not asked.cancelled():  # the loop is ending
             asked.result()
+
+
+def _headers(message: Message) -> Sequence[tuple[str, bytes]]:
+    """A record's headers; none where the name of one is not UTF-8, which confluent-kafka cannot say."""
+    try:
+        return _read_headers(message) or ()
+    except (SystemError, UnicodeDecodeError):
+        log.warning(
+            "read.headers_dropped",
+            reason="the name of a header is not UTF-8",
+            topic=message.topic(),
+            partition=message.partition(),
+            offset=message.offset(),
+        )
+        return ()
 
 
 def _wake_up() -> None:

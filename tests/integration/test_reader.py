@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
+from kafka import KafkaProducer
 
 from streams.reader import Batch, Place, Reader, consumer_of
 from streams.settings import Settings
@@ -192,3 +193,27 @@ async def test_a_thread_that_fails_tells_its_owner(at) -> None:
         async with reading(settings, f"{topic}.g", topic):
             await until(lambda: owner.error is not None, 15)
     assert isinstance(owner.error, ValueError)
+
+
+async def test_a_header_whose_name_is_not_utf8_is_left_out_and_stops_nothing(at) -> None:
+    class Odd(str):
+        def encode(self, *_: str) -> bytes:
+            return b"\xff\xfe"
+
+    settings, topic = at
+    producer = KafkaProducer(bootstrap_servers=settings.broker)
+    for headers in ([(Odd("n"), b"1")], [("n", b"2")]):
+        producer.send(topic, b"odd", partition=0, headers=headers).get(timeout=10)
+    producer.close()
+    async with reading(settings, f"{topic}.g", topic) as owner:
+        async with asyncio.timeout(30):
+            await owner.take_until(lambda: len(owner.offsets()) >= 3_002)
+        odd = [
+            record
+            for batches in owner.arrivals
+            for batch in batches
+            for record in batch.records
+            if record.value == b"odd"
+        ]
+        assert [record.headers for record in odd] == [(), [("n", b"2")]]
+        assert owner.error is None
