@@ -67,6 +67,7 @@ plan: setup-dev  ## costs, needs and limits past one machine, from the benchmark
 
 DATA ?= ../shared/data
 train: setup-torch  ## train the encoders anew, from the licensed data sets in DATA (an hour on two cores)
+	@$(BIN)/python -m training.ranges --data $(DATA)
 	@$(BIN)/python -m training.groundedness --data $(DATA)
 	@$(BIN)/python -m training.injection --data $(DATA)
 	@$(BIN)/python -m training.toxicity --data $(DATA)

@@ -142,7 +142,7 @@ def consumer_of(settings: Settings, group: str) -> Consumer:
             "fetch.queue.backoff.ms": 20,
             # Read ahead for the next moment, not for the next minute: it is memory of each stage.
             "queued.min.messages": 250,
-            "queued.max.messages.kbytes": 2 * 1024,
+            "queued.max.messages.kbytes": 1024,
             "fetch.message.max.bytes": 256 * 1024,
             "check.crcs": True,
             "reconnect.backoff.ms": 50,

@@ -215,7 +215,7 @@ def spare_the_collector() -> None:
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
+    gc.set_threshold(25_000, 20, 100)
 
 
 async def _within(limit_s: float, step: Awaitable[object], name: str) -> None:

@@ -16,6 +16,8 @@ from agents.model_files.graph import Graph
 HEADS = 12
 WIDTH = 384
 EPSILON = 1e-12
+SHARPNESS = np.float32(1 / math.sqrt(WIDTH // HEADS))
+"""What a query is multiplied by before it meets the keys; here its weights are."""
 MASKED = -1e4
 """Added to the attention of padding; beyond what softmax can tell from minus infinity."""
 
@@ -37,12 +39,14 @@ def write_int8(model: onnx.ModelProto, path: Path) -> None:
     quantize_dynamic(model, path, per_channel=True, reduce_range=True, weight_type=QuantType.QInt8)
 
 
-def encoder(graph: Graph, ids: str, present: str, segments: str | None, weights: Weights, layers: int) -> str:
+def encoder(
+    graph: Graph, ids: str, present: str | None, segments: str | None, weights: Weights, layers: int
+) -> str:
     """The last hidden states (batch, sequence, 384) of `ids`; `present` is 1.0 for tokens and 0.0 for padding.
 
-    Without `segments` every token is of the first one.
+    Without `present` nothing is padding; without `segments` every token is of the first one.
     """
-    bias = _attention_bias(graph, present)
+    bias = None if present is None else _attention_bias(graph, present)
     hidden = _embeddings(graph, ids, segments, weights)
     for layer in range(layers):
         prefix = f"encoder.layer.{layer}"
@@ -60,13 +64,13 @@ def _attention_bias(graph: Graph, present: str) -> str:
 
 def _embeddings(graph: Graph, ids: str, segments: str | None, weights: Weights) -> str:
     """Word, position and segment vectors, normalised. Where there is one segment it is added to the positions."""
-    words = graph.constant("word_embeddings", weights["embeddings.word_embeddings.weight"])
     places = weights["embeddings.position_embeddings.weight"]
     kinds = weights["embeddings.token_type_embeddings.weight"]
     length = graph.add("Slice", graph.add("Shape", ids), graph.ints(1), graph.ints(2))
     table = graph.constant("places", places + kinds[0])
     here = graph.add("Slice", table, graph.ints(0), length, graph.ints(0))
-    summed = graph.add("Add", graph.add("Gather", words, ids), here)
+    words = graph.rows(ids, "word_embeddings", weights["embeddings.word_embeddings.weight"])
+    summed = graph.add("Add", words, here)
     if segments is not None:
         # The difference to the first kind, which is in the places already.
         other = graph.add("Gather", graph.constant("kinds", kinds - kinds[0]), segments)
@@ -74,16 +78,19 @@ def _embeddings(graph: Graph, ids: str, segments: str | None, weights: Weights) 
     return _normalised(graph, summed, "embeddings.LayerNorm", weights)
 
 
-def _attention(graph: Graph, hidden: str, bias: str, prefix: str, weights: Weights) -> str:
+def _attention(graph: Graph, hidden: str, bias: str | None, prefix: str, weights: Weights) -> str:
     """Self-attention with its residual. Query, key and value are one product: the input is quantised once."""
     parts = [f"{prefix}.attention.self.{part}" for part in ("query", "key", "value")]
     weight = np.concatenate([weights[f"{part}.weight"].T for part in parts], axis=1)
     offset = np.concatenate([weights[f"{part}.bias"] for part in parts])
+    weight[:, :WIDTH] *= SHARPNESS
+    offset[:WIDTH] *= SHARPNESS
     joined = graph.linear(hidden, f"{prefix}.attention.self", weight, offset)
     query, key, value = graph.split("Split", joined, outputs=3, axis=-1)
-    query = graph.add("Mul", query, graph.scalar(1 / math.sqrt(WIDTH // HEADS)))
     scores = graph.add("MatMul", _heads(graph, query, (0, 2, 1, 3)), _heads(graph, key, (0, 2, 3, 1)))
-    chances = graph.add("Softmax", graph.add("Add", scores, bias), axis=-1)
+    if bias is not None:
+        scores = graph.add("Add", scores, bias)
+    chances = graph.add("Softmax", scores, axis=-1)
     mixed = graph.add("MatMul", chances, _heads(graph, value, (0, 2, 1, 3)))
     merged = graph.add("Reshape", graph.add("Transpose", mixed, perm=[0, 2, 1, 3]), graph.ints(0, 0, WIDTH))
     return _projected(graph, merged, hidden, f"{prefix}.attention.output", weights)

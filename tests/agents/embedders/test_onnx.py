@@ -40,9 +40,18 @@ class TestOnTwoThreads(EmbedderContract):
 
 
 def test_equal_texts_have_equal_vectors_whatever_is_beside_them(on_one_thread, on_two_threads):
-    """Not nearly equal: an index that is built again must be the same index."""
-    alone = np.concatenate([on_one_thread.embed([text]) for text in TEXTS])
-    assert (on_two_threads.embed(TEXTS) == alone).all()
+    """Not nearly equal: an index that is built again must be the same index.
+
+    Many of them have as many tokens as others, so that they share batches.
+    """
+    texts = [
+        *TEXTS,
+        *SENTENCES,
+        *(f"{word} {more}" for word in ("red", "green", "blue") for more in SENTENCES),
+    ]
+    alone = np.concatenate([on_one_thread.embed([text]) for text in texts])
+    assert (on_one_thread.embed(texts) == alone).all()
+    assert (on_two_threads.embed(texts[::-1]) == alone[::-1]).all()
 
 
 def test_eight_bits_stay_close_to_sentence_transformers(on_one_thread):
