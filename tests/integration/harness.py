@@ -16,7 +16,11 @@ from typing import Any
 
 from confluent_kafka import Consumer, Producer, TopicPartition
 
+from streams import provision
+from streams.settings import load_settings
+
 ROOT = Path(__file__).parents[2]
+PARTITIONS = 4
 
 
 @dataclass
@@ -39,7 +43,7 @@ class Installation:
             "SLUICEGATE_TOPIC_PREFIX": self.prefix,
             "SLUICEGATE_GROUP_PREFIX": f"{self.prefix}sluicegate",
             "SLUICEGATE_SESSION_TIMEOUT_S": "6",
-            "SLUICEGATE_PARTITIONS": "4",
+            "SLUICEGATE_PARTITIONS": str(PARTITIONS),
             "SLUICEGATE_IDEMPOTENCE": "false",
             "SLUICEGATE_WEB_PORT": "0",
             "SLUICEGATE_LOG_FORMAT": "json",
@@ -48,6 +52,12 @@ class Installation:
 
     def topic(self, name: str) -> str:
         return f"{self.prefix}{name}"
+
+    def create_topics(self) -> None:
+        """What `sluicegate topics create` does, without starting it: for tests that only need topics."""
+        provision.create_topics(
+            load_settings(broker=self.bootstrap, topic_prefix=self.prefix, partitions=PARTITIONS)
+        )
 
     def run(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """One `sluicegate` command, waited for."""

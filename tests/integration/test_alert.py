@@ -20,7 +20,7 @@ def test_a_dead_letter_of_a_worker_makes_its_alert_pending(
 ) -> None:
     if kafka.name != "apache":
         pytest.skip("one broker is enough here: the alert looks at the worker")
-    installation.run("topics", "create")
+    installation.create_topics()
     folder = tmp_path / "prometheus"
     folder.mkdir()
     with worker(installation) as running, watching(running.web.removeprefix("http://"), folder) as prometheus:

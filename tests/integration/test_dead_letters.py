@@ -107,7 +107,7 @@ def letters(at: Installation) -> list[Letter]:
 
 @pytest.fixture
 def at(installation: Installation) -> Installation:
-    installation.run("topics", "create")
+    installation.create_topics()
     return installation
 
 
@@ -240,7 +240,7 @@ def test_a_purge_keeps_the_others_byte_for_byte(kafka, at: Installation) -> None
 
 def test_a_purge_that_was_overtaken_loses_nothing(apache_kafka, redis_url, tmp_path) -> None:
     at = Installation(apache_kafka.bootstrap, redis_url, tmp_path)
-    at.run("topics", "create")
+    at.create_topics()
     write(at, letter(at, b"kept", tenant="shop"), letter(at, b"gone", tenant="bank"))
     settings = load_settings(broker=at.bootstrap, topic_prefix=at.prefix, idempotence=False)
     planned = purge_of(read_letters(settings), Wanted(tenant="bank"))

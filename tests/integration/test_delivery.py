@@ -45,7 +45,7 @@ def paid(apache_kafka, redis_url, built_models, tmp_path, stub) -> Installation:
         "SLUICEGATE_CACHE_TTL_S": "0",
     }
     at = Installation(apache_kafka.bootstrap, redis_url, tmp_path, extra)
-    at.run("topics", "create")
+    at.create_topics()
     return at
 
 

@@ -59,7 +59,7 @@ def test_a_thousand_requests_end_once_each_and_fifty_broken_ones_are_set_aside(
 ) -> None:
     """kcat publishes to Apache Kafka; Debian's kcat cannot speak to the embedded broker, so confluent-kafka does."""
     publish = publish_with_kcat if kafka.name == "apache" else publish_with_confluent
-    installation.run("topics", "create")
+    installation.create_topics()
     with worker(installation):
         publish(installation, thousand())
         responses = read(installation, "genai.responses", lambda seen: len(seen) >= 950, 150)
@@ -80,7 +80,7 @@ def test_a_thousand_requests_end_once_each_and_fifty_broken_ones_are_set_aside(
 def test_every_kind_of_bad_input_has_its_end_and_the_worker_goes_on(
     kafka, installation: Installation
 ) -> None:
-    installation.run("topics", "create")
+    installation.create_topics()
     client, topic = producer(installation), installation.topic("genai.requests")
     good = {"messages": [{"role": "user", "content": "hello"}]}
 
@@ -142,7 +142,7 @@ def test_a_thousand_broken_records_in_a_row_do_not_stop_the_next_request(
     kafka, installation: Installation
 ) -> None:
     installation.extra |= {"SLUICEGATE_INVALID_RUN": "0", "SLUICEGATE_INVALID_SHARE": "0"}
-    installation.run("topics", "create")
+    installation.create_topics()
     client = producer(installation)
     for number in range(1_000):
         client.produce(installation.topic("genai.requests"), BROKEN[number % len(BROKEN)])
@@ -155,7 +155,7 @@ def test_a_thousand_broken_records_in_a_row_do_not_stop_the_next_request(
 
 
 def test_a_killed_worker_loses_nothing(kafka, installation: Installation) -> None:
-    installation.run("topics", "create")
+    installation.create_topics()
     client = producer(installation)
     for number in range(400):
         client.produce(installation.topic("genai.requests"), request(number))

@@ -42,7 +42,7 @@ def send(at: Installation, *requests: dict[str, object]) -> None:
 
 
 def test_a_paid_answer_is_priced_counted_and_bought_once(paid: Installation, stub: RunningStub) -> None:
-    paid.run("topics", "create")
+    paid.create_topics()
     with worker(paid) as running:
         send(paid, {"id": "one"})
         (answer,) = read(paid, "genai.responses", lambda seen: len(seen) >= 1)
@@ -63,7 +63,7 @@ def test_a_paid_answer_is_priced_counted_and_bought_once(paid: Installation, stu
 
 
 def test_a_model_that_fails_ends_the_request_and_is_counted(paid: Installation) -> None:
-    paid.run("topics", "create")
+    paid.create_topics()
     with worker(paid) as running:
         send(
             paid,
@@ -86,7 +86,7 @@ def test_a_model_that_fails_ends_the_request_and_is_counted(paid: Installation) 
 
 
 def test_a_slow_request_delays_no_other_and_health_fails_when_offsets_stand_still(paid: Installation) -> None:
-    paid.run("topics", "create")
+    paid.create_topics()
     with worker(paid) as running:
         assert running.get("/healthz")[0] == 200
         send(paid, {"id": "stuck", "model": "hang", "conversation_id": "same"})
@@ -115,7 +115,7 @@ def test_an_answer_that_arrived_is_not_bought_again_after_a_kill(
     paid: Installation, stub: RunningStub
 ) -> None:
     """The stuck request holds its partition back, so a second worker reads the answered ones again."""
-    paid.run("topics", "create")
+    paid.create_topics()
     with worker(paid) as running:
         send(paid, {"id": "stuck", "model": "hang", "conversation_id": "same"})
         send(paid, *({"id": f"quick{n}", "conversation_id": "same"} for n in range(20)))

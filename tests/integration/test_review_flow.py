@@ -16,7 +16,7 @@ pytestmark = pytest.mark.integration
 def test_a_high_risk_answer_waits_for_a_person_and_survives_a_restart(
     kafka, installation: Installation
 ) -> None:
-    installation.run("topics", "create")
+    installation.create_topics()
     client = producer(installation)
 
     def send(topic: str, value: object) -> None:
@@ -72,7 +72,7 @@ def test_an_answer_that_nobody_decides_on_escalates_and_expires_across_a_restart
     path = installation.data_dir / "hurried.yaml"
     path.write_text(HURRIED)
     installation.extra["SLUICEGATE_POLICY"] = str(path)
-    installation.run("topics", "create")
+    installation.create_topics()
     installation.run("send", "Is it safe?", "--risk", "high", "--id", "forgotten")
     with worker(installation):
         escalated = asyncio.run(book_until(installation, lambda r: r.escalated is not None))

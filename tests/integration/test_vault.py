@@ -172,7 +172,7 @@ def test_a_workers_answer_leaves_redacted_and_is_restored_by_the_tool(
             "SLUICEGATE_VAULT_KEY": NEW,
         },
     )
-    at.run("topics", "create")
+    at.create_topics()
     with worker(at) as running:
         client = producer(at)
         asked = {"id": "r1", "tenant": "acme", "messages": [{"role": "user", "content": "Hello?"}]}

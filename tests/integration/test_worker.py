@@ -38,7 +38,7 @@ def embedded(embedded_kafka, redis_url, built_models, tmp_path) -> Installation:
 
 
 def test_an_equal_request_is_answered_from_the_cache_and_counted(embedded: Installation) -> None:
-    embedded.run("topics", "create")
+    embedded.create_topics()
     with worker(embedded) as running:
         send(embedded, question("first"))
         read(embedded, "genai.responses", lambda seen: len(seen) >= 1)
@@ -58,7 +58,7 @@ def test_promtool_finds_nothing_wrong_with_a_workers_metrics(embedded: Installat
     promtool = shutil.which("promtool")
     if not promtool:
         pytest.skip("promtool is missing: apt-get install prometheus")
-    embedded.run("topics", "create")
+    embedded.create_topics()
     with worker(embedded) as running:
         send(embedded, question("one"))
         read(embedded, "genai.responses", lambda seen: len(seen) >= 1)
@@ -72,7 +72,7 @@ def test_promtool_finds_nothing_wrong_with_a_workers_metrics(embedded: Installat
 def test_requests_are_answered_while_redis_is_away(embedded: Installation, tmp_path) -> None:
     with EmbeddedRedis(tmp_path / "redis") as redis:
         embedded.redis_url = redis.url
-        embedded.run("topics", "create")
+        embedded.create_topics()
         with worker(embedded) as running:
             send(embedded, question("before"))
             read(embedded, "genai.responses", lambda seen: len(seen) >= 1)
@@ -87,7 +87,7 @@ def test_requests_are_answered_while_redis_is_away(embedded: Installation, tmp_p
 
 
 def test_each_stage_can_run_in_a_worker_of_its_own(embedded: Installation) -> None:
-    embedded.run("topics", "create")
+    embedded.create_topics()
     send(embedded, question("spread"))
     with worker(embedded, "--stages", "retrieval"):
         read(embedded, "genai.contexts", lambda seen: len(seen) >= 1)
@@ -107,7 +107,7 @@ def test_a_worker_without_its_topics_says_what_to_do(embedded: Installation) -> 
 
 
 def test_a_clean_stop_repeats_nothing(embedded: Installation) -> None:
-    embedded.run("topics", "create")
+    embedded.create_topics()
     send(embedded, *(question(f"r{number}") for number in range(60)))
     with worker(embedded):
         read(embedded, "genai.responses", lambda seen: len(seen) >= 60)
@@ -121,7 +121,7 @@ def test_a_stop_while_the_broker_is_away_ends_in_time(redis_url, built_models, t
     (tmp_path / "models").symlink_to(built_models / "models")
     with EmbeddedBroker(tmp_path / "broker") as broker:
         at = Installation(broker.bootstrap, redis_url, tmp_path, {"SLUICEGATE_DRAIN_TIMEOUT_S": "2"})
-        at.run("topics", "create")
+        at.create_topics()
         with worker(at) as running:
             assert broker.pid
             os.kill(broker.pid, signal.SIGSTOP)
@@ -221,7 +221,7 @@ main()
 
 def test_a_worker_whose_consumer_crashes_says_so_and_ends_with_an_error(embedded: Installation) -> None:
     """It would live on without that stage, and nobody would start it again."""
-    embedded.run("topics", "create")
+    embedded.create_topics()
     command = [sys.executable, "-c", CRASHING, "worker", "--stages", "retrieval"]
     done = subprocess.run(
         command, env=embedded.env(), cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
