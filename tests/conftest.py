@@ -1,7 +1,9 @@
 """Fixtures that many tests share, and what is left out where a part is not installed."""
 
+import os
 import shutil
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
@@ -33,6 +35,15 @@ def pytest_runtest_setup(item):
 
 
 @pytest.fixture(scope="session")
-def model_files(tmp_path_factory) -> ModelFiles:
-    """Models built once a session (3 s) from the packages that ship them."""
-    return ModelFiles(tmp_path_factory.mktemp("models"))
+def shared_data(tmp_path_factory) -> Path:
+    """A data directory for all processes of a run: what one builds in it, the others only wait for."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared-data"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def model_files(shared_data) -> ModelFiles:
+    """Models built once a run (3 s) from the packages that ship them."""
+    return ModelFiles(shared_data / "models")

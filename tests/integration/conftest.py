@@ -1,18 +1,29 @@
 """Real servers, started once a session: two brokers, Redis, the embedded model."""
 
+import fcntl
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from streams.embedded import ApacheKafka, EmbeddedBroker, EmbeddedModelServer, EmbeddedRedis
+from streams.embedded.apache import resolve_jars
 from streams.indexing import build_index
 from streams.settings import load_settings
 from tests.integration.harness import ROOT, Installation
 
 LIBS = ROOT / "build" / "apache-kafka" / "libs"
+
+
+@contextmanager
+def one_at_a_time(path: Path) -> Iterator[None]:
+    """Tests run in several processes: what they share is made by one while the others wait."""
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 @dataclass(frozen=True)
@@ -34,6 +45,8 @@ def apache_kafka(tmp_path_factory) -> Iterator[Broker]:
     if problem := ApacheKafka.missing():
         pytest.skip(problem)
     LIBS.parent.mkdir(parents=True, exist_ok=True)
+    with one_at_a_time(LIBS.parent / "lock"):  # on a clean checkout each process would have Maven fetch them
+        resolve_jars(LIBS)
     with ApacheKafka(tmp_path_factory.mktemp("apache-kafka"), LIBS) as broker:
         yield Broker("apache", broker.bootstrap)
 
@@ -70,23 +83,21 @@ def embedded_model(tmp_path_factory, model_files) -> Iterator[EmbeddedModelServe
 
 
 @pytest.fixture(scope="session")
-def built_models(tmp_path_factory, model_files) -> Path:
+def built_models(shared_data: Path, model_files) -> Path:
     """A data directory whose models are built: shared, so that each test's worker starts at once."""
-    directory = tmp_path_factory.mktemp("data")
-    from agents.model_files import ModelFiles
-
-    files = ModelFiles(directory / "models")
-    files.minilm()
-    files.toxicity()
-    return directory
+    model_files.minilm()
+    model_files.toxicity()
+    return shared_data
 
 
 @pytest.fixture(scope="session")
-def built_index(tmp_path_factory, built_models: Path) -> Path:
-    """The folder of indexes with `examples` in it, built over the example corpus."""
-    settings = load_settings(data_dir=built_models)
-    build_index(settings, "examples", [ROOT / "examples" / "corpus"])
-    return built_models / "indexes"
+def built_index(built_models: Path) -> Path:
+    """The folder of indexes with `examples` in it, built over the example corpus by the first who asks."""
+    indexes = built_models / "indexes"
+    with one_at_a_time(built_models / "indexes.lock"):
+        if not indexes.exists():
+            build_index(load_settings(data_dir=built_models), "examples", [ROOT / "examples" / "corpus"])
+    return indexes
 
 
 @pytest.fixture
