@@ -24,9 +24,20 @@ def pytest_report_header() -> list[str]:
     ]
 
 
+# Minutes each; the other files take less than one.
+LONGEST = ["worker", "dead_letters", "delivery", "main_job", "review_flow", "verbs"]
+
+
 def pytest_collection_modifyitems(items):
-    """Files that wait for servers first: of two processes none is left alone with the longest at the end."""
-    items.sort(key=lambda item: "integration" not in item.path.parts)
+    """Files that wait for servers first, the longest before all: no process is left alone with one at the end."""
+    order = {f"test_{name}.py": rank for rank, name in enumerate(LONGEST)}
+
+    def rank(item) -> int:
+        if "integration" not in item.path.parts:
+            return len(LONGEST) + 1
+        return order.get(item.path.name, len(LONGEST))
+
+    items.sort(key=rank)
 
 
 def pytest_runtest_setup(item):
