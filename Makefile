@@ -44,8 +44,9 @@ demo: setup  ## the whole flow on real input, live in the terminal
 up: setup  ## keep it running for your own producer
 	@$(BIN)/sluicegate up
 
+# Three at once on two cores: most of these tests wait for servers, and two leave the cores idle half of the time.
 test: setup-dev  ## everything, with the tests that talk to real servers
-	@$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+	@$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 chaos: setup-dev  ## break everything under load and judge; CHAOS="--help" tells of its options
 	@$(BIN)/python -m tests.chaos $(CHAOS)
