@@ -19,7 +19,11 @@ def admin(settings: Settings) -> Iterator[KafkaAdminClient]:
         ConfigurationError: no broker answers.
     """
     try:
-        client = KafkaAdminClient(bootstrap_servers=settings.broker.split(","), request_timeout_ms=15_000)
+        client = KafkaAdminClient(
+            bootstrap_servers=settings.broker.split(","),
+            bootstrap_timeout_ms=10_000,
+            request_timeout_ms=15_000,
+        )
     except KafkaError as error:
         raise ConfigurationError(
             f"no Kafka broker answers at {settings.broker} ({type(error).__name__}); "
