@@ -15,8 +15,6 @@ from agents.scorers.sessions import open_session
 
 MAX_TOKENS = 256
 """What the model was trained with; a longer text is embedded by its beginning, so chunk before."""
-
-
 TOGETHER = 200
 """Tokens in one batch: with more, products of matrices get no faster, and threads wait for whoever has the last."""
 
