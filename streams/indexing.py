@@ -8,6 +8,7 @@ from pathlib import Path
 from agents.embedders import load_embedder
 from agents.errors import ConfigurationError
 from agents.model_files import ModelFiles
+from agents.ports import Embedder
 from agents.retrievers.chunking import chunk
 from agents.retrievers.collecting import collect
 from agents.retrievers.documents import UnreadableDocument
@@ -58,14 +59,31 @@ def build_index(
     if not passages:
         reasons = "".join(f"\n  {problem}" for problem in found.problems)
         raise ConfigurationError(f"nothing to index in {', '.join(map(str, paths))}{reasons}")
-    files = ModelFiles(settings.data_dir / "models", progress)
-    embedder = load_embedder(settings.embedder, files, {"threads": "2", **settings.embedder_options})
+    embedder = _embedder(settings, progress)
     store = store_of(settings)
     build = store.add if add else store.build
     version = build(name, passages, embedder, lambda done, total, stage: tell(stage, done, total))
     return IndexResult(
         version, len(found.documents), len(passages), time.monotonic() - started, tuple(found.problems)
     )
+
+
+def ensure_index(
+    settings: Settings, name: str, paths: Sequence[Path], progress: Progress | None = None
+) -> IndexResult | None:
+    """Build an index that is missing, or whose live version a worker with this embedder would refuse.
+
+    Returns None when there was nothing to do. Raises as `build_index`.
+    """
+    built = {catalog.name: catalog.current().embedder for catalog in store_of(settings).list()}
+    if name in built and built[name] == _embedder(settings, progress).version:
+        return None
+    return build_index(settings, name, paths, progress)
+
+
+def _embedder(settings: Settings, progress: Progress | None) -> Embedder:
+    files = ModelFiles(settings.data_dir / "models", progress)
+    return load_embedder(settings.embedder, files, {"threads": "2", **settings.embedder_options})
 
 
 def _silent(step: str, done: int, total: int) -> None:

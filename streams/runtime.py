@@ -10,12 +10,11 @@ from typing import Self
 
 from agents.errors import ConfigurationError, UnknownPart
 from agents.model_files import ModelFiles
-from agents.retrievers.lance import IndexStore
 from streams.embedded import ApacheKafka, EmbeddedBroker, EmbeddedModelServer, EmbeddedRedis
 from streams.embedded.models import MODEL
 from streams.embedded.process import port_or_free
 from streams.embedded.worker import WorkerProcess
-from streams.indexing import build_index
+from streams.indexing import ensure_index, store_of
 from streams.provision import create_topics
 from streams.settings import Settings, load_settings
 
@@ -114,14 +113,11 @@ class Runtime:
         )
 
     def _ensure_index(self) -> None:
-        store = IndexStore(self.settings.data_dir / "indexes")
-        if INDEX not in {catalog.name for catalog in store.list()}:
-            built = build_index(self.settings, INDEX, [CORPUS], self._progress)
-            self._say(
-                f"index {built.version.version}: {built.passages} passages of {built.documents} documents"
-            )
+        built = ensure_index(self.settings, INDEX, [CORPUS], self._progress)
+        if built is None:
+            self._say(f"index {store_of(self.settings).catalog(INDEX).live}, built before")
             return
-        self._say(f"index {store.catalog(INDEX).live}, built before")
+        self._say(f"index {built.version.version}: {built.passages} passages of {built.documents} documents")
 
 
 def shell_exports(environment: Mapping[str, str]) -> str:
