@@ -241,10 +241,17 @@ class Reader:
             log.exception("reader.failed")
             self._ask(self._owner.failed(error))
         finally:
+            self._end()
+
+    def _end(self) -> None:
+        """Leave the group and say so, whatever the owner makes of losing its partitions once more."""
+        try:
             self._kafka.close()
-            self._obey()
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-                self._loop.call_soon_threadsafe(self._ended.set)
+        except Exception:
+            log.exception("reader.close_failed")
+        self._obey()
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            self._loop.call_soon_threadsafe(self._ended.set)
 
     def _taken(self) -> list[Message]:
         """What has arrived, as soon as there is something."""

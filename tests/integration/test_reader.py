@@ -192,6 +192,8 @@ async def test_a_thread_that_fails_tells_its_owner(at) -> None:
         await until(lambda: owner.deals == 1)
         async with reading(settings, f"{topic}.g", topic):
             await until(lambda: owner.error is not None, 15)
+        # It leaves the group, is asked about its partitions once more, and fails again: it has ended all the same.
+        await until(lambda: not owner.reader._thread.is_alive(), 15)
     assert isinstance(owner.error, ValueError)
 
 
