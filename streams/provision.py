@@ -12,8 +12,8 @@ from streams.topics import TOPICS, Topic, physical
 
 
 @contextmanager
-def admin(settings: Settings) -> Iterator[KafkaAdminClient]:
-    """A connected admin client.
+def admin(settings: Settings, patience_s: float = 10.0) -> Iterator[KafkaAdminClient]:
+    """A connected admin client; a broker may take so long to answer.
 
     Raises:
         ConfigurationError: no broker answers.
@@ -21,7 +21,7 @@ def admin(settings: Settings) -> Iterator[KafkaAdminClient]:
     try:
         client = KafkaAdminClient(
             bootstrap_servers=settings.broker.split(","),
-            bootstrap_timeout_ms=10_000,
+            bootstrap_timeout_ms=int(patience_s * 1e3),
             request_timeout_ms=15_000,
         )
     except KafkaError as error:
@@ -72,7 +72,7 @@ def missing_topics(settings: Settings) -> list[str]:
     Raises:
         ConfigurationError: the broker is away.
     """
-    with admin(settings) as client:
+    with admin(settings, patience_s=30.0) as client:  # a worker's start outlasts a broker's
         there = set(client.list_topics())
     names = [physical(topic.name, settings.topic_prefix) for topic in TOPICS]
     return [name for name in names if name not in there]
