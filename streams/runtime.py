@@ -93,11 +93,16 @@ class Runtime:
             raise UnknownPart("broker", self._broker, ["embedded", "apache", "HOST:PORT"])
         return self._broker, self._base.idempotence
 
+    def _fetch_wait_ms(self) -> int:
+        """The embedded broker holds every fetch back for the whole time, whatever arrives meanwhile."""
+        return 10 if self._broker == "embedded" else self._base.fetch_wait_ms
+
     def _configure(self, bootstrap: str, idempotence: bool, redis_url: str, model_url: str) -> None:  # noqa: FBT001
         local = {"kind": "openai", "base_url": model_url, "api_key": "none", "model": MODEL}
         self.environment = {
             "SLUICEGATE_BROKER": bootstrap,
             "SLUICEGATE_IDEMPOTENCE": str(idempotence).lower(),
+            "SLUICEGATE_FETCH_WAIT_MS": str(self._fetch_wait_ms()),
             "SLUICEGATE_REDIS_URL": redis_url,
             "SLUICEGATE_SESSION_TIMEOUT_S": "6",
             "SLUICEGATE_PROVIDERS": json.dumps({"embedded": local}),
