@@ -127,6 +127,6 @@ class Runtime:
 
 def shell_exports(environment: Mapping[str, str]) -> str:
     """Lines that another shell can run, so that every command finds these servers."""
-    wanted = ("SLUICEGATE_BROKER", "SLUICEGATE_REDIS_URL", "SLUICEGATE_IDEMPOTENCE")
+    wanted = tuple(f"SLUICEGATE_{name}" for name in ("BROKER", "REDIS_URL", "IDEMPOTENCE", "FETCH_WAIT_MS"))
     tool = f"export PATH={Path(sys.executable).parent}:$PATH"
     return "\n".join([tool, *(f"export {name}={environment[name]}" for name in wanted)])
