@@ -73,7 +73,9 @@ class BatchConsumer(_WithoutTables):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.joined = False
-        self._kafka: confluent_kafka.Consumer = consumer_of(self.app.settings, self.app.conf.id)
+        self._kafka: confluent_kafka.Consumer = consumer_of(
+            self.app.settings, self.app.conf.id, self.app.fetch_wait_ms
+        )
         self._reader: Reader | None = None
         self._held: set[TP] = set()
         self._beside: dict[tuple[TP, int], str] = {}
@@ -224,6 +226,8 @@ class StageApp(faust.App):  # type: ignore[misc]
 
     settings: Settings
     work: Work
+    fetch_wait_ms: int
+    """How long its broker, with nothing new, may hold a fetch back."""
 
     @property
     def chunk_size(self) -> int:

@@ -119,7 +119,7 @@ class Owner(Protocol):
         ...
 
 
-def consumer_of(settings: Settings, group: str) -> Consumer:
+def consumer_of(settings: Settings, group: str, fetch_wait_ms: int) -> Consumer:
     """A consumer in that group, which commits nothing by itself; nothing connects until it subscribes."""
     session_ms = int(settings.session_timeout_s * 1000)
     return Consumer(
@@ -136,7 +136,7 @@ def consumer_of(settings: Settings, group: str) -> Consumer:
             "partition.assignment.strategy": "roundrobin",
             "session.timeout.ms": session_ms,
             "heartbeat.interval.ms": session_ms // 5,
-            "fetch.wait.max.ms": settings.fetch_wait_ms,
+            "fetch.wait.max.ms": fetch_wait_ms,
             "fetch.error.backoff.ms": 100,
             # When the queue below is full, fetching goes on so soon after it has room again.
             "fetch.queue.backoff.ms": 20,

@@ -95,7 +95,7 @@ class Runtime:
 
     def _fetch_wait_ms(self) -> int:
         """The embedded broker holds every fetch back for the whole time, whatever arrives meanwhile."""
-        return 10 if self._broker == "embedded" else self._base.fetch_wait_ms
+        return 5 if self._broker == "embedded" else self._base.fetch_wait_ms
 
     def _configure(self, bootstrap: str, idempotence: bool, redis_url: str, model_url: str) -> None:  # noqa: FBT001
         local = {"kind": "openai", "base_url": model_url, "api_key": "none", "model": MODEL}

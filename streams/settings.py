@@ -73,7 +73,10 @@ class Settings(BaseSettings):
     in_flight: int = Field(256, ge=1, le=10_000, description="Records a stage works on at once")
     chunk_size: int = Field(256, ge=1, le=1_000, description="Records Faust hands over at once")
     fetch_wait_ms: int = Field(
-        500, ge=1, le=5_000, description="How long a broker that has nothing new may hold a fetch back"
+        500,
+        ge=1,
+        le=5_000,
+        description="How long a broker without news may hold a fetch back; retries and release: at least 500",
     )
     max_request_bytes: int = Field(1024 * 1024, ge=1024, description="A larger request is a dead letter")
     session_timeout_s: float = Field(

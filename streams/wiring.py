@@ -14,6 +14,7 @@ from streams.settings import Settings
 from streams.topics import physical
 
 _ON_THEIR_WAY_S = 1.0
+_PATIENT_MS = 500
 
 log = structlog.get_logger(__name__)
 
@@ -25,6 +26,12 @@ class Wire:
     stage: str
     reads: str
     writes: tuple[str, ...]
+    patient: bool = False
+    """What it reads has waited for a clock or a person already."""
+
+    def fetch_wait_ms(self, asked: int) -> int:
+        """How long its fetches may be held back: quick ones cost a broker something, who is patient needs none."""
+        return max(asked, _PATIENT_MS) if self.patient else asked
 
 
 WIRING: tuple[Wire, ...] = (
@@ -38,9 +45,14 @@ WIRING: tuple[Wire, ...] = (
         channels.CONTEXTS,
         (channels.RETRIES, channels.DRAFTS, channels.RESPONSES, channels.COSTS),
     ),
-    Wire("retries", channels.RETRIES, (channels.CONTEXTS, channels.RETRIES)),
+    Wire("retries", channels.RETRIES, (channels.CONTEXTS, channels.RETRIES), patient=True),
     Wire("scoring", channels.DRAFTS, (channels.RESPONSES, channels.REVIEWS, channels.MODERATION)),
-    Wire("release", channels.REVIEW_DECISIONS, (channels.RESPONSES, channels.REVIEWS, channels.MODERATION)),
+    Wire(
+        "release",
+        channels.REVIEW_DECISIONS,
+        (channels.RESPONSES, channels.REVIEWS, channels.MODERATION),
+        patient=True,
+    ),
 )
 BY_STAGE: dict[str, Wire] = {wire.stage: wire for wire in WIRING}
 
@@ -73,4 +85,5 @@ def bind(app: StageApp, delivery: Delivery[Any], settings: Settings) -> None:
                 await take(batch)
 
     app.work = delivery
+    app.fetch_wait_ms = wire.fetch_wait_ms(settings.fetch_wait_ms)
     app.agent(topic, name=delivery.stage.name)(agent)

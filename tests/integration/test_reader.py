@@ -66,7 +66,7 @@ class Owner:
 @asynccontextmanager
 async def reading(settings: Settings, group: str, topic: str) -> AsyncIterator[Owner]:
     owner = Owner()
-    owner.reader = Reader(consumer_of(settings, group), owner, 64)
+    owner.reader = Reader(consumer_of(settings, group, settings.fetch_wait_ms), owner, 64)
     owner.reader.start([topic])
     try:
         yield owner

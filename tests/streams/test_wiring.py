@@ -41,6 +41,12 @@ def test_every_stage_is_wired_once_and_every_topic_has_somebody() -> None:
     assert used | {channels.DEAD_LETTERS} == {topic.name for topic in TOPICS}
 
 
+def test_only_what_has_waited_already_is_fetched_slowly() -> None:
+    waits = {wire.stage: (wire.fetch_wait_ms(5), wire.fetch_wait_ms(1_000)) for wire in WIRING}
+    assert {waits.pop(stage) for stage in ("retries", "release")} == {(500, 1_000)}
+    assert set(waits.values()) == {(5, 1_000)}
+
+
 async def test_retrieval_writes_what_the_table_says(tmp_path) -> None:
     rules, store = policy(tmp_path), FakeStore()
     judge = FakeJudge()
