@@ -19,7 +19,8 @@ WARM, BEFORE, LOADED = "w", "b", "r"
 """How ids of requests begin: of the warm-up, of what goes before a steady load, and of what is measured."""
 _WARM_SEED, _BEFORE_SEED = 999, 998
 _WARM_S = 120.0
-_LOOK_S = 0.25
+_LOOK_S, _READ_S = 0.25, 0.05
+"""How often is looked; the second where what was read by then is the clock."""
 _STILL_S = 5.0
 """Nothing new for so long: what is missing does not come."""
 
@@ -176,7 +177,7 @@ class Trial:
             still = count > 0 and time.monotonic() - since > _STILL_S
             if still or time.time() >= due:
                 return False
-            time.sleep(_LOOK_S)
+            time.sleep(_LOOK_S if self.rig.apache else _READ_S)
 
     def stop(self) -> None:
         """End the program; what it answers from now on does not count."""
