@@ -28,6 +28,7 @@ ROOT = Path(__file__).parents[1]
 BUILD = ROOT / "build" / "bench"
 LIBS = ROOT / "build" / "apache-kafka" / "libs"
 _TOPICS_S = 30
+_FETCH_WAIT_MS = 500
 
 
 class ProgramFailed(Exception):
@@ -210,6 +211,7 @@ class Rig:
             "BENCH_MODEL": f"http://127.0.0.1:{self.stub.port}/v1",
             "BENCH_WORKLOAD": workload,
             "BENCH_INFLIGHT": str(inflight),
+            "BENCH_FETCH_WAIT_MS": str(_FETCH_WAIT_MS if self.apache else EmbeddedBroker.fetch_wait_ms),
             **topics.environment(),
         }
 

@@ -80,8 +80,7 @@ def environment(bench: common.Settings, folder: Path, *, idempotence: bool) -> d
         "SLUICEGATE_BROKER": bench.kafka,
         "SLUICEGATE_REDIS_URL": bench.redis,
         "SLUICEGATE_IDEMPOTENCE": str(idempotence).lower(),
-        # As `sluicegate up` sets it: the embedded broker, which is not idempotent, holds every fetch back.
-        "SLUICEGATE_FETCH_WAIT_MS": "500" if idempotence else "5",
+        "SLUICEGATE_FETCH_WAIT_MS": str(bench.fetch_wait_ms),
         "SLUICEGATE_TOPIC_PREFIX": bench.requests.removesuffix(REQUESTS_TOPIC),
         "SLUICEGATE_GROUP_PREFIX": bench.group,
         "SLUICEGATE_SESSION_TIMEOUT_S": "6",

@@ -94,8 +94,8 @@ class Runtime:
         return self._broker, self._base.idempotence
 
     def _fetch_wait_ms(self) -> int:
-        """The embedded broker holds every fetch back for the whole time, whatever arrives meanwhile."""
-        return 5 if self._broker == "embedded" else self._base.fetch_wait_ms
+        embedded = self._broker == "embedded"
+        return EmbeddedBroker.fetch_wait_ms if embedded else self._base.fetch_wait_ms
 
     def _configure(self, bootstrap: str, idempotence: bool, redis_url: str, model_url: str) -> None:  # noqa: FBT001
         local = {"kind": "openai", "base_url": model_url, "api_key": "none", "model": MODEL}

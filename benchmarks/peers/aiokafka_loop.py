@@ -95,6 +95,7 @@ async def _run(settings: common.Settings, *, concurrent: bool) -> None:
         enable_auto_commit=False,
         session_timeout_ms=_SESSION_MS,
         heartbeat_interval_ms=_SESSION_MS // 5,
+        fetch_max_wait_ms=settings.fetch_wait_ms,
     )
     producer = AIOKafkaProducer(bootstrap_servers=settings.kafka, acks="all")
     await producer.start()

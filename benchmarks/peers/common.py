@@ -40,6 +40,7 @@ class Settings:
     drafts: str
     workload: str
     inflight: int
+    fetch_wait_ms: int
 
     @property
     def hop(self) -> bool:
@@ -63,6 +64,7 @@ def settings() -> Settings:
         drafts=env.get("BENCH_HOP2", ""),
         workload=env.get("BENCH_WORKLOAD", "full"),
         inflight=int(env.get("BENCH_INFLIGHT", "256")),
+        fetch_wait_ms=int(env.get("BENCH_FETCH_WAIT_MS", "500")),
     )
 
 

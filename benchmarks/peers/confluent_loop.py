@@ -112,6 +112,7 @@ class Loop:
                 "auto.offset.reset": "earliest",
                 "enable.auto.commit": False,
                 "session.timeout.ms": _SESSION_MS,
+                "fetch.wait.max.ms": settings.fetch_wait_ms,
             }
         )
         self._consumer.subscribe([settings.requests])

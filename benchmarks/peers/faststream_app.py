@@ -42,6 +42,7 @@ def _new_app(settings: common.Settings, driver: str, *, concurrent: bool) -> Fas
     form = {"max_workers": settings.inflight} if concurrent else {"ack_policy": AckPolicy.NACK_ON_ERROR}
     reading: dict[str, Any] = {"group_id": settings.group, "auto_offset_reset": "earliest", **form}
     reading |= {"session_timeout_ms": _SESSION_MS, "heartbeat_interval_ms": _SESSION_MS // 5}
+    reading["fetch_max_wait_ms"] = settings.fetch_wait_ms
 
     @asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:

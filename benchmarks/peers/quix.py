@@ -23,7 +23,10 @@ def _new_app(settings: common.Settings, state_dir: str) -> Application:
         consumer_group=settings.group,
         auto_offset_reset="earliest",
         auto_create_topics=False,
-        consumer_extra_config={"session.timeout.ms": _SESSION_MS},
+        consumer_extra_config={
+            "session.timeout.ms": _SESSION_MS,
+            "fetch.wait.max.ms": settings.fetch_wait_ms,
+        },
         producer_extra_config={"acks": "all"},
         state_dir=state_dir,
         loglevel="WARNING",

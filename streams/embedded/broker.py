@@ -10,6 +10,8 @@ class EmbeddedBroker(ServerProcess):
     """Speaks the Kafka protocol; keeps everything in memory; has no idempotent producer."""
 
     name = "broker"
+    fetch_wait_ms = 5
+    """What readers had better ask for: a fetch is held back for half of it, whatever arrives meanwhile."""
 
     @property
     def bootstrap(self) -> str:
