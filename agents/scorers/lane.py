@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -26,7 +27,7 @@ class Limits:
 
     Attributes:
         max_batch: inputs a scorer is given at once.
-        linger_s: how long an idle scorer waits for more inputs.
+        linger_s: how long an idle scorer waits for more inputs, where they come that close to one another.
         threads: batches of *one* scorer at work at a time.
         max_queue: inputs that may wait for one scorer; beyond it calls fail at once as `overloaded`.
         bounds: texts up to so many characters share a batch; none: length does not matter.
@@ -57,6 +58,7 @@ class Lane:
         self._scorer, self._limits, self._clock = scorer, limits, clock
         self._waiting = Waiting(limits.max_queue, limits.max_batch, limits.bounds, limits.batch_chars)
         self._arrived = asyncio.Event()
+        self._last, self._gap_s = -math.inf, math.inf
         self._pool: DaemonThreads | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -87,6 +89,7 @@ class Lane:
         """Queue an input that must be scored by `due`; where that cannot be, the call is settled already."""
         now = self._clock()
         call = Call(item, now, due, self._clock)
+        self._last, self._gap_s = now, now - self._last
         if self._pool is None:
             call.settle("stopped")
         elif now >= due:
@@ -118,11 +121,14 @@ class Lane:
                 call.settle(outcome)
 
     async def _next_batch(self) -> list[Call]:
-        """A few calls more than the first are waited for: a batch costs less than its parts. Empty: all too late."""
+        """A few calls more than the first are waited for: a batch costs less than its parts. Empty: all too late.
+
+        A call that came long after the one before it is not kept waiting: nor will another come that soon.
+        """
         while not self._waiting:
             self._arrived.clear()
             await self._arrived.wait()
-            if len(self._waiting) < self._limits.max_batch:
+            if self._gap_s < self._limits.linger_s and len(self._waiting) < self._limits.max_batch:
                 await asyncio.sleep(self._limits.linger_s)
         return self._waiting.take(self._clock())
 

@@ -137,6 +137,24 @@ async def test_calls_at_the_same_time_share_batches_of_at_most_max_batch(running
     assert len(scorer.batches) <= 10
 
 
+async def test_only_a_call_right_after_another_waits_for_more(running):
+    scorer = FakeScorer()
+    engine = await running(scorer, linger_s=0.3, threads=1)
+    (alone,) = await engine.judge(ScoreInput("alone"))
+    (after, _), (last,) = await asyncio.gather(
+        asyncio.gather(*(engine.judge(ScoreInput(text)) for text in ("one", "two"))),
+        _later(0.1, engine.judge(ScoreInput("three"))),
+    )
+    assert scorer.batches == [["alone"], ["one", "two", "three"]]
+    assert alone.latency_ms < 150 < after[0].latency_ms
+    assert last.latency_ms < after[0].latency_ms
+
+
+async def _later(seconds, step):
+    await asyncio.sleep(seconds)
+    return await step
+
+
 async def test_scorers_run_side_by_side_off_the_event_loop(running):
     engine = await running(*(FakeScorer(name, seconds=0.3) for name in "abc"))
     ticks = 0
