@@ -35,12 +35,16 @@ class KafkaReviewBook:
         self._lock = asyncio.Lock()
 
     async def start(self) -> None:
-        """Connect and read what is there."""
-        await self._consumer.start()
-        partitions = await partitions_of(self._bootstrap, self._topic)
-        self._consumer.assign(partitions)
-        await self._consumer.seek_to_beginning(*partitions)
-        await self.catch_up()
+        """Connect and read what is there; where that fails, nothing is left open."""
+        try:
+            await self._consumer.start()
+            partitions = await partitions_of(self._bootstrap, self._topic)
+            self._consumer.assign(partitions)
+            await self._consumer.seek_to_beginning(*partitions)
+            await self.catch_up()
+        except BaseException:
+            await self._consumer.stop()
+            raise
 
     async def __aenter__(self) -> Self:
         await self.start()
