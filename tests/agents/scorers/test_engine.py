@@ -140,6 +140,7 @@ async def test_calls_at_the_same_time_share_batches_of_at_most_max_batch(running
 async def test_only_a_call_right_after_another_waits_for_more(running):
     scorer = FakeScorer()
     engine = await running(scorer, linger_s=0.3, threads=1)
+    await asyncio.sleep(0)  # its threads wait
     (alone,) = await engine.judge(ScoreInput("alone"))
     (after, _), (last,) = await asyncio.gather(
         asyncio.gather(*(engine.judge(ScoreInput(text)) for text in ("one", "two"))),
