@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import ctypes
 import gc
 import signal
 from collections.abc import Awaitable, Sequence
@@ -33,6 +34,8 @@ _LEAVE_S = 5.0
 _LOOK_S = 1.0
 _GRACE_S = 1.0
 """What such a stage is given at a stop, to finish what it is publishing."""
+_M_MMAP_THRESHOLD = -3
+"""As `malloc.h` names it."""
 
 
 @dataclass(slots=True)
@@ -71,6 +74,7 @@ class Worker:
 
     async def start(self) -> None:
         """Start every stage; returns when all have joined their groups."""
+        give_large_blocks_back()
         await self.services.start(self.stages)
         loop = asyncio.get_running_loop()
         self.services.metrics.tasks.set_function(lambda: len(asyncio.all_tasks(loop)))
@@ -205,6 +209,17 @@ class Worker:
             if running.app.consumer.joined:
                 found[running.delivery.stage.name] = running.delivery.stopped
         return found
+
+
+def give_large_blocks_back() -> None:
+    """Have freed memory of 128 KiB and more go back to the system, where the C library is glibc.
+
+    It takes larger and larger blocks from its arenas, of which each of librdkafka's threads has one, as such blocks
+    are freed: what was fetched then stays there in pieces (`docs/performance.md`).
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, 128 * 1024)
 
 
 def spare_the_collector() -> None:
