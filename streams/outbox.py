@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.errors import UnknownTopicOrPartitionError
+from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 from aiokafka.partitioner import murmur2
 from msgspec import Struct
 
@@ -41,14 +41,14 @@ class _Sending:
     def __init__(self, count: int) -> None:
         self.left = count
         self.refused: list[Refused] = []
-        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.done: asyncio.Future[list[Refused]] = asyncio.get_running_loop().create_future()
 
     def told(self, record: Outgoing, error: Exception | None) -> None:
         if error is not None:
             self.refused.append(Refused(record, error))
         self.left -= 1
         if not self.left and not self.done.done():  # else who asked has gone
-            self.done.set_result(None)
+            self.done.set_result(self.refused)
 
 
 class _Batch:
@@ -89,19 +89,30 @@ class Outbox:
         # A topic may have got more partitions.
         producer.client.cluster.add_listener(lambda _: self._places.clear())
 
-    async def send(self, records: Sequence[Outgoing]) -> list[Refused]:
-        """Return once the broker has confirmed or refused every record; those it refused.
+    def send(self, records: Sequence[Outgoing]) -> "asyncio.Future[list[Refused]]":
+        """Send one record or more; the future has those that were refused, once the broker has told of every one.
 
-        Raises:
-            KafkaError: a topic is not known, and the broker cannot be asked; none was sent.
+        No coroutine, since it is called for everything that is published.
         """
-        places = [self._place(record) or await self._looked_up(record) for record in records]
+        places = []
+        for record in records:
+            place = self._place(record)
+            if place is None:
+                return asyncio.create_task(self._send_to_unknown(records))
+            places.append(place)
         sending = _Sending(len(records))
         for record, place in zip(records, places, strict=True):
             self._add(place, record, sending)
-        if records:
-            await sending.done
-        return sending.refused
+        return sending.done
+
+    async def _send_to_unknown(self, records: Sequence[Outgoing]) -> list[Refused]:
+        """Ask the broker about the topics first; all are refused, and none is sent, when it cannot tell."""
+        try:
+            for topic in {record.topic for record in records}:
+                await self._look_up(topic)
+        except KafkaError as error:
+            return [Refused(record, error) for record in records]
+        return await self.send(records)
 
     def _place(self, record: Outgoing) -> TopicPartition | None:
         """By the hash of the key, as Kafka's own clients choose; None while the topic is not known."""
@@ -112,14 +123,11 @@ class Outbox:
             return random.choice(places)  # noqa: S311  # no secret
         return places[_hash(record.key) % len(places)]
 
-    async def _looked_up(self, record: Outgoing) -> TopicPartition:
-        numbers = await self._producer.partitions_for(record.topic)
+    async def _look_up(self, topic: str) -> None:
+        numbers = await self._producer.partitions_for(topic)
         if not numbers:
-            raise UnknownTopicOrPartitionError(record.topic)
-        self._places[record.topic] = [TopicPartition(record.topic, number) for number in sorted(numbers)]
-        place = self._place(record)
-        assert place is not None
-        return place
+            raise UnknownTopicOrPartitionError(topic)
+        self._places[topic] = [TopicPartition(topic, number) for number in sorted(numbers)]
 
     def _add(self, place: TopicPartition, record: Outgoing, sending: _Sending) -> None:
         batch = self._open.get(place)
@@ -172,9 +180,12 @@ def _refused(error: Exception) -> "asyncio.Future[object]":
     return sent
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=1024)
 def _hash(key: bytes) -> int:
-    """Events about one request have one key; in Python the hash of a key takes as long as all else here."""
+    """Events about one request have one key; in Python the hash of a key takes as long as all else here.
+
+    No more keys than have requests in flight: eight times as many no longer fit the processor's cache.
+    """
     hashed: int = murmur2(key) & 0x7FFFFFFF
     return hashed
 

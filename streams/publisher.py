@@ -62,7 +62,9 @@ class KafkaPublisher:
             MessageSizeTooLargeError: one is larger than our topics take; nothing was published.
         """
         now = self._clock()
-        await self._send([self._record(event, origin, now) for event in events])
+        records = [self._record(event, origin, now) for event in events]
+        if records and (refused := await self._outbox.send(records)):
+            await self._send_again(refused)
         observe(events, self._metrics)
 
     def _record(self, event: Event, origin: Origin, now: datetime) -> Outgoing:
@@ -80,25 +82,20 @@ class KafkaPublisher:
         headers = [*own, *letter.headers()]
         size = len(key or b"") + len(record.value or b"") + sum(len(value or b"") for _, value in headers)
         _check_size(size, _MAX_REQUEST_BYTES)
-        await self._send([Outgoing(self._physical(channels.DEAD_LETTERS), key, record.value, headers)])
+        aside = Outgoing(self._physical(channels.DEAD_LETTERS), key, record.value, headers)
+        await self._send_again(await self._outbox.send([aside]))
 
     def _physical(self, topic: str) -> str:
         return physical(topic, self._prefix)
 
-    async def _send(self, records: Sequence[Outgoing]) -> None:
+    async def _send_again(self, refused: Sequence[Refused]) -> None:
         """Until the broker has them all."""
         delay_s = 0.1
-        while True:
-            try:
-                refused = await self._outbox.send(records)
-            except KafkaError as error:
-                refused = [Refused(record, error) for record in records]
-            if not refused:
-                return
+        while refused:
             self._note(refused, delay_s)
             await asyncio.sleep(delay_s)
             delay_s = min(delay_s * 2, _MAX_DELAY_S)
-            records = [one.record for one in refused]
+            refused = await self._outbox.send([one.record for one in refused])
 
     def _note(self, refused: Sequence[Refused], delay_s: float) -> None:
         """Tell of what is sent again; raises what is no use to send again."""

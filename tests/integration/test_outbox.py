@@ -175,9 +175,7 @@ async def test_a_sender_that_is_cancelled_takes_no_other_with_it(kafka: Broker, 
     topic = create(kafka.bootstrap, "t") + "t"
     outbox = Outbox(producer)
     await outbox.send([Outgoing(topic, b"k", b"first", [])])
-    sending = [
-        asyncio.create_task(outbox.send([Outgoing(topic, b"k", b"%d" % number, [])])) for number in range(9)
-    ]
+    sending = [outbox.send([Outgoing(topic, b"k", b"%d" % number, [])]) for number in range(9)]
     await asyncio.sleep(0)
     for _ in range(turns):  # its batch is filled, then handed over, then under way
         await asyncio.sleep(0)
