@@ -184,7 +184,7 @@ def _refused(error: Exception) -> "asyncio.Future[object]":
 def _hash(key: bytes) -> int:
     """Events about one request have one key; in Python the hash of a key takes as long as all else here.
 
-    No more keys than have requests in flight: eight times as many no longer fit the processor's cache.
+    About as many keys are kept as have requests in flight.
     """
     hashed: int = murmur2(key) & 0x7FFFFFFF
     return hashed
