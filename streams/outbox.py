@@ -90,7 +90,7 @@ class Outbox:
         producer.client.cluster.add_listener(lambda _: self._places.clear())
 
     def send(self, records: Sequence[Outgoing]) -> "asyncio.Future[list[Refused]]":
-        """Send one record or more; the future has those that were refused, once the broker has told of every one.
+        """The future has those that were refused, once the broker has told of every one.
 
         No coroutine, since it is called for everything that is published.
         """
@@ -103,6 +103,8 @@ class Outbox:
         sending = _Sending(len(records))
         for record, place in zip(records, places, strict=True):
             self._add(place, record, sending)
+        if not records:
+            sending.done.set_result([])
         return sending.done
 
     async def _send_to_unknown(self, records: Sequence[Outgoing]) -> list[Refused]:

@@ -63,7 +63,7 @@ class KafkaPublisher:
         """
         now = self._clock()
         records = [self._record(event, origin, now) for event in events]
-        if records and (refused := await self._outbox.send(records)):
+        if refused := await self._outbox.send(records):
             await self._send_again(refused)
         observe(events, self._metrics)
 

@@ -12,7 +12,7 @@ from itertools import count
 
 import pytest
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import MessageSizeTooLargeError
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 from msgspec.structs import replace
@@ -116,6 +116,27 @@ async def test_records_arrive_untouched_and_in_the_order_of_their_key(kafka: Bro
             assert one.headers() == headers
         assert by_key == dict.fromkeys(keys, expected)
         assert {one.partition() for one in found} == {0, 1, 2}
+
+
+async def test_nothing_to_send_is_sent_at_once(kafka: Broker, producer) -> None:
+    async with asyncio.timeout(5):
+        assert await Outbox(producer).send([]) == []
+
+
+async def test_of_records_to_a_topic_that_is_not_there_none_is_sent(apache_kafka: Broker) -> None:
+    """The embedded broker makes any topic that is asked for."""
+    topic = create(apache_kafka.bootstrap, "t") + "t"
+    records = [Outgoing(topic, b"k", b"v", []), Outgoing(topic + "-not-there", b"k", b"v", [])]
+    async with AIOKafkaProducer(
+        bootstrap_servers=apache_kafka.bootstrap, request_timeout_ms=3_000
+    ) as producer:
+        outbox = Outbox(producer)
+        refused = await outbox.send(records)
+        assert await outbox.send([Outgoing(topic, b"k", b"after it", [])]) == []
+    assert [one.record for one in refused] == records
+    assert all(isinstance(one.error, KafkaError) for one in refused)
+    found = await asyncio.to_thread(read, apache_kafka.bootstrap, topic, 1, 0.5)
+    assert [one.value() for one in found] == [b"after it"]
 
 
 async def test_a_record_that_cannot_be_packed_holds_up_no_other(kafka: Broker, producer) -> None:
