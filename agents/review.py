@@ -10,7 +10,8 @@ from msgspec.structs import replace
 from agents.citations import find_citations
 from agents.errors import Unprocessable
 from agents.outcomes import answered, moderated, with_citations, without_evidence
-from agents.policy import Policy, ReviewTerms
+from agents.policy import Policy
+from agents.policy_file import ReviewTerms
 from agents.ports import Clock, Judge, ScoreInput, Vault
 from agents.redaction import Redacted
 from schemas.common import Event, Problem

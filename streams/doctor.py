@@ -9,7 +9,8 @@ from redis.exceptions import RedisError
 
 from agents.errors import SluicegateError
 from agents.model_files import ModelFiles
-from agents.policy import Policy, Stage
+from agents.policy import Policy
+from agents.policy_file import Stage
 from agents.prompts import PromptLibrary
 from agents.routes import Routes
 from streams.indexing import store_of

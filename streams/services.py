@@ -19,7 +19,8 @@ from agents.embedders import load_embedder
 from agents.errors import ConfigurationError, ModelError
 from agents.generation import GenerationStage
 from agents.model_files import ModelFiles
-from agents.policy import Policy, Stage
+from agents.policy import Policy
+from agents.policy_file import Stage
 from agents.ports import Clock, Embedder, Provider
 from agents.prompts import PromptLibrary
 from agents.retrievers.embedded import EmbeddedRetriever

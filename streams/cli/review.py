@@ -13,7 +13,7 @@ from agents.errors import SluicegateError
 from streams.cli import common
 
 if TYPE_CHECKING:
-    from agents.policy import ReviewTerms
+    from agents.policy_file import ReviewTerms
     from schemas.common import Risk
     from schemas.review import Review, ReviewAction
     from streams.settings import Settings

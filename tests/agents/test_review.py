@@ -6,7 +6,8 @@ import pytest
 from msgspec.structs import replace
 
 from agents.errors import Unprocessable
-from agents.policy import Policy, ReviewTerms
+from agents.policy import Policy
+from agents.policy_file import ReviewTerms
 from agents.review import ReleaseStage, due, expires
 from agents.scoring import ScoringStage
 from schemas.codec import encode
