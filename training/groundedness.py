@@ -20,8 +20,9 @@ from torch import nn
 
 from agents.evaluation import at_threshold, auroc
 from agents.ports import ScoreInput
+from agents.scorers.aligner import FEATURES, Aligner, Alignment
 from agents.scorers.encoder import Settings
-from agents.scorers.groundedness import FEATURES, Aligner, Alignment, Head
+from agents.scorers.groundedness import Head
 from schemas.common import Passage
 from training import package
 from training.calibration import platt

@@ -9,8 +9,9 @@ import pytest
 from agents.errors import ConfigurationError
 from agents.ports import ScoreInput
 from agents.scorers import WEIGHTS
+from agents.scorers.aligner import Aligner
 from agents.scorers.alignment import analyse, missing_quantities, negation_differs, stem
-from agents.scorers.groundedness import CAP, Aligner, Groundedness
+from agents.scorers.groundedness import CAP, Groundedness
 from schemas.common import Passage
 from tests.conformance.scorer import ScorerContract
 
