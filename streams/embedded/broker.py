@@ -10,7 +10,7 @@ class EmbeddedBroker(ServerProcess):
     """Speaks the Kafka protocol; keeps everything in memory; has no idempotent producer."""
 
     name = "broker"
-    fetch_wait_ms = 5
+    fetch_wait_ms = 3
     """What readers had better ask for: a fetch is held back for half of it, whatever arrives meanwhile."""
 
     @property
