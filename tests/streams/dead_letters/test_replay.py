@@ -1,24 +1,21 @@
-"""Which dead letters are meant, and what a replay makes of each."""
+"""What a replay makes of each dead letter, and which cannot go."""
 
 import json
-from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.admission import RetrievalStage
-from agents.errors import SluicegateError, UnknownPart
+from agents.errors import SluicegateError
 from schemas import channels
 from schemas.codec import decode, encode
 from schemas.common import Event
 from schemas.context import RetrievedContext
-from schemas.dead_letter import DeadLetter, DeadLetterReason
 from schemas.draft import Draft
 from schemas.examples import FULL, MINIMAL
-from schemas.headers import ce_headers, read_headers
-from schemas.identity import key_of, request_of
+from schemas.headers import read_headers
+from schemas.identity import request_of
 from schemas.request import GenerationRequest
 from schemas.retry import Retry
 from schemas.review import ReviewDecision
@@ -30,50 +27,13 @@ from streams.dead_letters import (
     Place,
     Stored,
     Wanted,
-    head,
-    instant,
-    own_headers,
     plan,
-    purge_of,
     replayed,
-    stored,
-    wanted,
 )
+from tests.streams.dead_letters.letters import LETTERS, PREFIX, letter, letter_of
 
-NOW = datetime(2026, 1, 2, 12, tzinfo=UTC)
 AS_IT_WAS = Change()
 OTHER = Change.of("answer@v2", "large-chat")
-PREFIX = "eu."
-
-
-def letter(
-    value: bytes | None,
-    topic: str = "eu.genai.requests",
-    *,
-    at: Place | None = None,
-    reason: DeadLetterReason = "handler_error",
-    tenant: str | None = None,
-    age: timedelta = timedelta(0),
-    own: Headers = (),
-) -> Stored:
-    """A dead letter as a worker writes it."""
-    why = DeadLetter(
-        topic=topic, partition=1, offset=5, stage="any", reason=reason, message="it failed", tenant=tenant
-    )
-    return Stored(
-        place=at or Place(0, 0),
-        timestamp_ms=int((NOW - age).timestamp() * 1_000),
-        key=b"key",
-        value=value,
-        headers=[*own, *why.headers()],
-        letter=why,
-    )
-
-
-def letter_of(event: Event, **rest: Any) -> Stored:
-    channel = channels.BY_EVENT[type(event)]
-    headers = ce_headers(event, getattr(event, "id", None) or key_of(event), "/test", NOW)
-    return letter(encode(event), f"{PREFIX}{channel.topic}", own=headers, **rest)
 
 
 def sent(found: Stored, change: Change = AS_IT_WAS) -> Outgoing:
@@ -85,113 +45,6 @@ def request_in(outgoing: Outgoing) -> GenerationRequest:
     request = request_of(decode(kind, outgoing.value))
     assert request is not None
     return request
-
-
-# Times, places, names.
-
-
-@pytest.mark.parametrize(
-    ("text", "meant"),
-    [
-        ("90s", NOW - timedelta(seconds=90)),
-        ("30m", NOW - timedelta(minutes=30)),
-        ("2h", NOW - timedelta(hours=2)),
-        ("3d", NOW - timedelta(days=3)),
-        ("1w", NOW - timedelta(days=7)),
-        ("2026-01-02T03:04:05Z", datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)),
-        ("2026-01-02T03:04:05+02:00", datetime(2026, 1, 2, 1, 4, 5, tzinfo=UTC)),
-        ("2026-01-02T03:04", datetime(2026, 1, 2, 3, 4, tzinfo=UTC)),
-        ("2026-01-02", datetime(2026, 1, 2, tzinfo=UTC)),
-    ],
-)
-def test_a_time_is_a_moment_or_so_long_ago(text: str, meant: datetime) -> None:
-    assert instant(text, NOW) == meant
-
-
-@pytest.mark.parametrize("text", ["", "yesterday", "2", "m", "-2h", "2 h", "2026-13-01", "999999w"])
-def test_what_is_no_time_is_told_with_what_was_expected(text: str) -> None:
-    with pytest.raises(SluicegateError, match="expected 2026-01-02T03:04:05Z, or 30m"):
-        instant(text, NOW)
-
-
-@pytest.mark.parametrize("text", ["", "3", "3:", ":3", "-1:2", "1:2:3", "a:b"])
-def test_what_is_no_place_is_told_with_what_was_expected(text: str) -> None:
-    with pytest.raises(SluicegateError, match="expected PARTITION:OFFSET"):
-        Place.of(text)
-
-
-@given(st.integers(0, 10**6), st.integers(0, 10**15))
-def test_a_place_reads_back(partition: int, offset: int) -> None:
-    assert Place.of(str(Place(partition, offset))) == Place(partition, offset)
-
-
-def test_a_reason_or_topic_that_is_none_is_told_with_those_that_are() -> None:
-    with pytest.raises(UnknownPart, match=r"unknown reason 'broken'.*not_json"):
-        wanted("", NOW, reasons=["invalid", "broken"])
-    with pytest.raises(UnknownPart, match=r"unknown topic 'wishes'.*genai\.requests"):
-        wanted("", NOW, topic="wishes")
-
-
-# Which are meant.
-
-LETTERS = [
-    letter(b"a", at=Place(0, 1), reason="invalid", tenant="shop", age=timedelta(hours=3)),
-    letter(b"b", "eu.genai.drafts", at=Place(0, 2), reason="invalid", tenant="bank", age=timedelta(hours=2)),
-    letter(b"c", at=Place(1, 1), reason="not_json", age=timedelta(hours=1)),
-    Stored(Place(1, 2), int(NOW.timestamp() * 1_000), None, b"d", [("from", b"elsewhere")], None),
-]
-
-
-@pytest.mark.parametrize(
-    ("conditions", "values"),
-    [
-        ({}, "abcd"),
-        ({"reasons": ["invalid"]}, "ab"),
-        ({"reasons": ["invalid", "not_json"]}, "abc"),
-        ({"tenant": "shop"}, "a"),
-        ({"topic": "requests"}, "ac"),
-        ({"topic": "genai.requests"}, "ac"),
-        ({"topic": "eu.genai.requests"}, "ac"),
-        ({"since": "2h"}, "bcd"),
-        ({"until": "2h"}, "a"),
-        ({"since": "3h", "until": "2026-01-02T11:00:00Z"}, "ab"),
-        ({"places": ["1:1", "0:2"]}, "bc"),
-        ({"places": ["1:1", "0:2"], "reasons": ["invalid"]}, "b"),
-        ({"reasons": ["invalid"], "tenant": "bank", "topic": "requests"}, ""),
-    ],
-    ids=str,
-)
-def test_every_condition_must_hold(conditions: dict[str, Any], values: str) -> None:
-    meant = wanted(PREFIX, NOW, **conditions)
-    assert b"".join(one.value or b"" for one in LETTERS if one in meant).decode() == values
-    assert bool(meant) == bool(conditions)
-
-
-def test_a_named_letter_that_is_not_there_is_told() -> None:
-    with pytest.raises(SluicegateError, match="no such dead letter: 0:9, 3:1"):
-        Wanted(places=[Place(3, 1), Place(0, 9), Place(0, 1)]).check_found({Place(0, 1)})
-
-
-def test_a_list_needs_the_first_bytes_of_a_letter_only() -> None:
-    assert head(letter(b"x" * 1_000_000)).value == b"x" * 40
-    assert head(letter(None)).value is None
-
-
-class _Record:
-    """A consumed record with headers of anybody's."""
-
-    partition, offset, timestamp, key, value = 2, 7, 1_700_000_000_000, None, b"{}"
-
-    def __init__(self, headers: list[tuple[str, bytes | None]]) -> None:
-        self.headers = headers
-
-
-def test_headers_of_others_are_no_obstacle() -> None:
-    foreign = stored(_Record([("note", None), ("sluicegate.reason", b"\xff")]))
-    assert (foreign.letter, str(foreign.place), foreign.time.year) == (None, "2:7", 2023)
-    ours = stored(_Record([("note", None), *letter(b"").headers]))
-    assert ours.letter == letter(b"").letter
-    assert own_headers(ours.headers) == [("note", None)]
 
 
 # What is sent.
@@ -392,16 +245,3 @@ def test_nothing_goes_when_a_letter_that_was_named_cannot() -> None:
 def test_letters_go_in_the_order_in_which_they_were_set_aside() -> None:
     going, _ = plan(reversed(LETTERS), Wanted(reasons=["invalid", "not_json"]), AS_IT_WAS, PREFIX)
     assert [one.place for one in going] == [Place(0, 1), Place(0, 2), Place(1, 1)]
-
-
-# What is deleted.
-
-
-def test_a_purge_deletes_up_to_the_last_letter_that_goes() -> None:
-    letters = [
-        letter(b"", at=Place(p, o), tenant=t)
-        for p, o, t in [(0, 3, "a"), (0, 4, "b"), (0, 6, "a"), (0, 7, "b"), (1, 0, "b"), (2, 9, "a")]
-    ]
-    planned = purge_of(letters, Wanted(tenant="a"))
-    assert [str(one.place) for one in planned.removed] == ["0:3", "0:6", "2:9"]
-    assert (planned.begins, planned.ends) == ({0: 3, 2: 9}, {0: 7, 2: 10})
